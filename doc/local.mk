@@ -1,0 +1,13 @@
+dist_man_MANS += \
+	doc/man/odezk.1 doc/man/odezk-config.1 doc/man/odezk-exec.1 doc/man/odezk-node.1 \
+	doc/man/odezk-resign.1 doc/man/odezk-sandbox.1 doc/man/odezk-status.1 doc/man/odezk-watch.1
+
+# The list of settings is made from the same table as the library's.
+man_MANS += doc/man/ode-cluster.xml.5
+CLEANFILES += doc/man/ode-cluster.xml.5
+EXTRA_DIST += doc/man/ode-cluster.xml.5.in
+doc/man/ode-cluster.xml.5: doc/man/ode-cluster.xml.5.in src/config/gen$(EXEEXT)
+	$(AM_V_GEN)$(MKDIR_P) doc/man && src/config/gen$(EXEEXT) --man >$@.settings && \
+	sed -e '/^@SETTINGS@$$/{' -e 'r $@.settings' -e 'd' -e '}' \
+		$(srcdir)/doc/man/ode-cluster.xml.5.in >$@.tmp && \
+	rm $@.settings && mv $@.tmp $@

@@ -1,0 +1,116 @@
+/* Distributed locks: keyed, fair, fenced. */
+#ifndef ODEZK_LOCK_H
+#define ODEZK_LOCK_H
+
+#include <odezk/cluster.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** The spaces that ODE uses; any other name of 1 to 64 characters of A-Z a-z 0-9 . _ - is a space too. */
+#define ODEZK_SPACE_DEPLOYMENT "deployment"
+#define ODEZK_SPACE_INSTANCE "instance"
+
+/** The longest key, in bytes of UTF-8. */
+#define ODEZK_LOCK_KEY_MAX 512
+
+/**
+ * One grant of a lock. It belongs to no thread: any thread may ask it, release it or free it. It ends by
+ * odezk_lock_release() or by being lost; odezk_lock_free() frees the memory.
+ */
+typedef struct odezk_lock odezk_lock;
+
+/** An asynchronous attempt, from odezk_lock_acquire_async() until its callback has run. */
+typedef struct odezk_lock_request odezk_lock_request;
+
+/**
+ * Takes a lock and waits for it.
+ *
+ * @param space   the name of the key's space
+ * @param key     1 to ODEZK_LOCK_KEY_MAX bytes of UTF-8
+ * @param wait_ms how long to wait for another holder, in milliseconds; 0 takes it only if nobody has it. The network
+ *                is not counted: its bound is the setting `operation-timeout`.
+ * @param out     set to the grant, to be freed with odezk_lock_free(); untouched on failure
+ * @return ODEZK_OK; ODEZK_EBUSY (wait_ms was 0 and another holds it); ODEZK_ETIMEDOUT (another held it all the time);
+ *         ODEZK_EUNREACHABLE (no server answered within `operation-timeout`); ODEZK_EINCALLBACK; ODEZK_ECLOSED;
+ *         ODEZK_EAUTH; ODEZK_ECHROOT; ODEZK_ESERVER; ODEZK_EINVAL; ODEZK_ENOMEM; ODEZK_EFORKED
+ *
+ * A failed attempt leaves nothing behind. Locks are not reentrant: a second attempt waits for the first
+ * grant's release. Any thread but a callback's; starts the handle if that was not done. Since 0.1.
+ */
+int odezk_lock_acquire(odezk_cluster *cluster, const char *space, const char *key, int wait_ms, odezk_lock **out);
+
+/**
+ * The end of an asynchronous attempt; runs exactly once, on the callback thread.
+ *
+ * @param error as odezk_lock_acquire() returns it, or ODEZK_ECANCELED
+ * @param lock  the grant, to be freed by the receiver; NULL when error is not ODEZK_OK
+ */
+typedef void (*odezk_lock_cb)(int error, odezk_lock *lock, void *arg);
+
+/**
+ * Takes a lock and calls back.
+ *
+ * @param request may be NULL; set to a handle for odezk_lock_cancel(), valid until the callback has returned;
+ *                untouched on failure
+ * @return ODEZK_OK (the callback will run, exactly once, also if the handle is closed before); ODEZK_EINVAL;
+ *         ODEZK_ENOMEM; ODEZK_ECLOSED; ODEZK_EFORKED (in these cases it will not run)
+ *
+ * Any thread, also inside a callback; never blocks. Since 0.1.
+ */
+int odezk_lock_acquire_async(odezk_cluster *cluster, const char *space, const char *key, int wait_ms, odezk_lock_cb cb,
+                             void *arg, odezk_lock_request **request);
+
+/**
+ * Asks a pending attempt to end. Its callback runs all the same, with ODEZK_ECANCELED, or with ODEZK_OK when the
+ * grant came first.
+ *
+ * Any thread, also inside a callback; never blocks. Since 0.1.
+ */
+void odezk_lock_cancel(odezk_lock_request *request);
+
+/**
+ * Whether the grant holds at this very moment, answered from the lease without asking the network.
+ * False for NULL, after release, after loss, after a fork.
+ *
+ * Any thread, also inside a callback; never blocks. Since 0.1.
+ */
+bool odezk_lock_is_valid(const odezk_lock *lock);
+
+/** How long the grant holds even if no server is heard of any more, in milliseconds; 0 when it is not valid. Since 0.1. */
+int64_t odezk_lock_valid_ms(const odezk_lock *lock);
+
+/** The fencing token: positive, larger than that of every earlier holder. Stays readable after the end. Since 0.1. */
+int64_t odezk_lock_token(const odezk_lock *lock);
+
+/**
+ * Calls back once if the grant is lost before it is released: its lease lapsed, its session ended, or the handle
+ * was closed. Locks are told before mastership. A grant that is lost already is told at once.
+ *
+ * @param cb  runs on the callback thread; NULL removes a callback
+ * @return ODEZK_OK; ODEZK_EINVAL; ODEZK_ENOTHELD (it was released); ODEZK_EFORKED
+ *
+ * Any thread, also inside a callback; never blocks. Since 0.1.
+ */
+int odezk_lock_on_lost(odezk_lock *lock, void (*cb)(odezk_lock *lock, void *arg), void *arg);
+
+/**
+ * Ends this grant, and only this one. From here on it is not valid, and its lost callback does not run any more
+ * (a run under way in another thread is waited for). The servers are told without waiting, again and again until it is certain.
+ *
+ * @return ODEZK_OK; ODEZK_ELOST (it was lost before); ODEZK_ENOTHELD (it was released before); ODEZK_EINVAL;
+ *         ODEZK_EFORKED. Whatever it returns, the grant is over.
+ *
+ * Any thread, also inside a callback; does not block on the network. Since 0.1.
+ */
+int odezk_lock_release(odezk_lock *lock);
+
+/** Releases the grant if that was not done, and frees the handle. NULL does nothing. Any thread, also inside a callback. Since 0.1. */
+void odezk_lock_free(odezk_lock *lock);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,116 @@
+/* The inside of a cluster handle: it wires the parts, and owns the order in which they start and stop. */
+#ifndef OZ_CLUSTER_H
+#define OZ_CLUSTER_H
+
+#include "base/list.h"
+#include "recipe/election.h"
+#include "recipe/grant.h"
+#include "recipe/lock.h"
+#include "recipe/membership.h"
+#include "session/session.h"
+#include "znode/inbox.h"
+
+#include <odezk/odezk.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+struct oz_pair {
+    struct oz_pair *next;
+    char *key, *value;
+};
+
+struct odezk_cluster {
+    odezk_role role;
+    char id[65];
+    char *name, *root;
+    uint64_t handle; /* tells the handles of this process apart */
+    unsigned forks;
+    int64_t started_ms;
+    int connect_ms, operation_ms;
+
+    struct oz_dispatch *dispatch; /* state machines */
+    struct oz_dispatch *caller;   /* user's callbacks */
+    struct oz_session *session;
+    struct oz_grants *grants;
+    struct oz_locks *locks;
+    struct oz_election *election;
+    struct oz_membership *membership;
+    struct oz_inbox *inbox; /* NULL for a client */
+    bool log_open;
+
+    struct oz_msg start_msg, close_msg, resign_msg, callbacks_done_msg;
+    atomic_bool resign_posted;
+    struct oz_timer leave_timer;
+    struct oz_list tasks; /* that wait for a session; the dispatcher's */
+    int active_tasks;     /* with those; the dispatcher's */
+    bool closing;         /* the dispatcher's */
+    char *data;           /* of the member znode; the dispatcher's */
+
+    pthread_mutex_t lock; /* guards all that follows */
+    pthread_cond_t changed;
+    bool started, close_begun, closed;
+    bool ready;
+    struct oz_node self; /* while ready */
+    int refused;         /* an error code, and why */
+    char refusal[256];
+    odezk_session_state state;
+    uint64_t generation;
+    int64_t session_id;
+    int timeout_ms;
+    char waits_for[192]; /* the former life of our id */
+    struct oz_view view;
+    struct oz_leader leader; /* as it was read */
+    struct oz_leader master; /* as it was told: "" unless it is a live node */
+    bool mastership;
+    int64_t epoch;
+    struct oz_pair *metadata;
+    size_t metadata_size;
+    bool metadata_changed;
+    struct oz_list subscriptions;
+};
+
+/* Whether a call may go on: not NULL, not a child's. Otherwise the error, with its sentence set. */
+int oz_cluster_check(const odezk_cluster *cluster);
+/* The same for a call that blocks. */
+int oz_cluster_check_blocking(const odezk_cluster *cluster);
+/* Starts it if that was not done. ODEZK_OK or ODEZK_ECLOSED. */
+int oz_cluster_start(odezk_cluster *cluster);
+
+/* ---- events.c; on the dispatcher ---- */
+
+void oz_emit(odezk_cluster *cluster, const odezk_event *event);
+void oz_emit_session(odezk_cluster *cluster, odezk_session_state state, const char *why);
+void oz_subscriptions_free(odezk_cluster *cluster);
+
+/* ---- task.c: a blocking call that asks the servers ---- */
+
+struct oz_task {
+    struct oz_msg msg; /* to the dispatcher */
+    struct oz_list link;
+    odezk_cluster *cluster;
+    pthread_mutex_t lock;
+    pthread_cond_t cond;
+    int refs; /* the calling thread's, and the dispatcher's */
+    bool done;
+    bool abandoned; /* the calling thread has left */
+    int error;
+    char why[256];
+    /* On the dispatcher, with a session: begins a chain of requests or timers, one at a time, that ends by
+     * oz_task_finish(), or by oz_task_again() when a request answered OZ_GONE. */
+    void (*run)(struct oz_task *task);
+    void (*destroy)(struct oz_task *task); /* frees what embeds it */
+};
+
+/* Runs a task to its end, or to the deadline. On ODEZK_OK its results may be read until oz_task_unref(). */
+int oz_task_run(odezk_cluster *cluster, struct oz_task *task, int timeout_ms);
+void oz_task_unref(struct oz_task *task);
+void oz_task_init(struct oz_task *task, void (*run)(struct oz_task *task), void (*destroy)(struct oz_task *task));
+void oz_task_finish(struct oz_task *task, int error, const char *why);
+/* The session ended meanwhile: begins again with the next one. */
+void oz_task_again(struct oz_task *task);
+/* The calling thread has left: what is done is done for nobody. */
+bool oz_task_abandoned(struct oz_task *task);
+/* A new session: those that wait begin. With an error all of them end. */
+void oz_tasks_go(odezk_cluster *cluster, int error);
+
+#endif

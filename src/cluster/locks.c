@@ -1,0 +1,118 @@
+/* Taking locks through a cluster handle. */
+#include "cluster/cluster.h"
+
+#include "base/error.h"
+#include "base/mem.h"
+
+#include <string.h>
+
+static int check_arguments(const char *space, const char *key, int wait_ms)
+{
+    const char *mistake;
+
+    if (!space || !key)
+        return oz_fail(ODEZK_EINVAL, "a lock needs a space and a key");
+    if (wait_ms < 0)
+        return oz_fail(ODEZK_EINVAL, "a wait of %d ms was asked for; 0 or more is allowed", wait_ms);
+    mistake = oz_lock_mistake(space, key);
+    return mistake ? oz_fail(ODEZK_EINVAL, "%s", mistake) : ODEZK_OK;
+}
+
+static void arrived(struct oz_msg *msg)
+{
+    odezk_lock_request *request = oz_container(msg, odezk_lock_request, msg);
+
+    oz_locks_acquire(request->locks, request);
+}
+
+static int begin(odezk_cluster *cluster, odezk_lock_request *request)
+{
+    int rc = oz_cluster_start(cluster);
+
+    if (rc != ODEZK_OK)
+        return rc;
+    request->locks = cluster->locks;
+    request->msg.run = arrived;
+    oz_dispatch_post(cluster->dispatch, &request->msg);
+    return ODEZK_OK;
+}
+
+static void await(struct oz_wait *wait)
+{
+    pthread_mutex_lock(&wait->lock);
+    while (!wait->done) /* the attempt's own timers bound this */
+        pthread_cond_wait(&wait->cond, &wait->lock);
+    pthread_mutex_unlock(&wait->lock);
+}
+
+int odezk_lock_acquire(odezk_cluster *cluster, const char *space, const char *key, int wait_ms, odezk_lock **out)
+{
+    struct oz_wait wait = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false};
+    odezk_lock_request *request;
+    int rc = oz_cluster_check_blocking(cluster);
+
+    if (rc == ODEZK_OK)
+        rc = out ? check_arguments(space, key, wait_ms) : oz_fail(ODEZK_EINVAL, "no place for the lock was given");
+    if (rc != ODEZK_OK)
+        return rc;
+    request = oz_request_new(cluster->grants, space, key, wait_ms);
+    if (!request)
+        return oz_fail(ODEZK_ENOMEM, "out of memory");
+    request->wait = &wait;
+    rc = begin(cluster, request);
+    if (rc == ODEZK_OK) {
+        await(&wait);
+        rc = request->error ? oz_fail(request->error, "lock %s/%s: %s", space, key, request->why) : ODEZK_OK;
+        if (rc == ODEZK_OK)
+            *out = request->lock;
+    }
+    oz_request_unref(request);
+    return rc;
+}
+
+int odezk_lock_acquire_async(odezk_cluster *cluster, const char *space, const char *key, int wait_ms, odezk_lock_cb cb,
+                             void *arg, odezk_lock_request **out)
+{
+    odezk_lock_request *request;
+    int rc = oz_cluster_check(cluster);
+
+    if (rc == ODEZK_OK)
+        rc = cb ? check_arguments(space, key, wait_ms) : oz_fail(ODEZK_EINVAL, "no callback was given");
+    if (rc != ODEZK_OK)
+        return rc;
+    request = oz_request_new(cluster->grants, space, key, wait_ms);
+    if (!request)
+        return oz_fail(ODEZK_ENOMEM, "out of memory");
+    request->cb = cb;
+    request->arg = arg;
+    if (out)
+        *out = request; /* before it can end */
+    rc = begin(cluster, request);
+    if (rc != ODEZK_OK)
+        oz_request_unref(request);
+    return rc;
+}
+
+static void cancel_arrived(struct oz_msg *msg)
+{
+    odezk_lock_request *request = oz_container(msg, odezk_lock_request, cancel_msg);
+
+    oz_locks_cancel(request);
+    oz_request_unref(request);
+}
+
+void odezk_lock_cancel(odezk_lock_request *request)
+{
+    struct oz_grants *grants = request ? request->grants : NULL;
+
+    if (!request)
+        return;
+    pthread_mutex_lock(&grants->lock);
+    if (!request->cancelling && grants->session) {
+        request->cancelling = true;
+        request->refs++;
+        request->cancel_msg.run = cancel_arrived;
+        oz_dispatch_post(grants->dispatch, &request->cancel_msg);
+    }
+    pthread_mutex_unlock(&grants->lock);
+}

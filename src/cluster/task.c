@@ -1,0 +1,131 @@
+#include "cluster/cluster.h"
+
+#include "base/error.h"
+
+#include <stdio.h>
+#include <time.h>
+
+void oz_task_init(struct oz_task *task, void (*run)(struct oz_task *task), void (*destroy)(struct oz_task *task))
+{
+    pthread_condattr_t attr;
+
+    task->run = run;
+    task->destroy = destroy;
+    task->refs = 1;
+    oz_list_init(&task->link);
+    pthread_mutex_init(&task->lock, NULL);
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&task->cond, &attr);
+    pthread_condattr_destroy(&attr);
+}
+
+void oz_task_unref(struct oz_task *task)
+{
+    bool last;
+
+    pthread_mutex_lock(&task->lock);
+    last = --task->refs == 0;
+    pthread_mutex_unlock(&task->lock);
+    if (!last)
+        return;
+    pthread_cond_destroy(&task->cond);
+    pthread_mutex_destroy(&task->lock);
+    task->destroy(task);
+}
+
+bool oz_task_abandoned(struct oz_task *task)
+{
+    bool abandoned;
+
+    pthread_mutex_lock(&task->lock);
+    abandoned = task->abandoned;
+    pthread_mutex_unlock(&task->lock);
+    return abandoned;
+}
+
+void oz_task_finish(struct oz_task *task, int error, const char *why)
+{
+    task->cluster->active_tasks--;
+    pthread_mutex_lock(&task->lock);
+    task->done = true;
+    task->error = error;
+    snprintf(task->why, sizeof task->why, "%s", why ? why : odezk_strerror(error));
+    pthread_cond_signal(&task->cond);
+    pthread_mutex_unlock(&task->lock);
+    oz_task_unref(task);
+}
+
+void oz_task_again(struct oz_task *task)
+{
+    odezk_cluster *cluster = task->cluster;
+
+    if (cluster->closing || oz_task_abandoned(task))
+        oz_task_finish(task, ODEZK_ECLOSED, NULL);
+    else if (oz_session_id(cluster->session) != 0)
+        task->run(task);
+    else
+        oz_list_append(&cluster->tasks, &task->link);
+}
+
+static void arrived(struct oz_msg *msg)
+{
+    struct oz_task *task = oz_container(msg, struct oz_task, msg);
+
+    task->cluster->active_tasks++;
+    oz_task_again(task);
+}
+
+void oz_tasks_go(odezk_cluster *cluster, int error)
+{
+    struct oz_list todo, *node;
+
+    oz_list_init(&todo);
+    oz_list_splice(&todo, &cluster->tasks);
+    while ((node = oz_list_pop(&todo)) != NULL) {
+        struct oz_task *task = oz_container(node, struct oz_task, link);
+
+        if (error)
+            oz_task_finish(task, error, cluster->refusal[0] ? cluster->refusal : NULL);
+        else
+            oz_task_again(task);
+    }
+}
+
+static int await(struct oz_task *task, int timeout_ms)
+{
+    struct timespec until;
+    int rc = 0;
+
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += timeout_ms / 1000;
+    until.tv_nsec += timeout_ms % 1000 * 1000000L;
+    if (until.tv_nsec >= 1000000000L) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000L;
+    }
+    pthread_mutex_lock(&task->lock);
+    while (!task->done && rc == 0)
+        rc = pthread_cond_timedwait(&task->cond, &task->lock, &until);
+    if (!task->done) {
+        task->abandoned = true;
+        rc = oz_fail(ODEZK_EUNREACHABLE, "no server answered within %d ms", timeout_ms);
+    } else {
+        rc = task->error ? oz_fail(task->error, "%s", task->why) : ODEZK_OK;
+    }
+    pthread_mutex_unlock(&task->lock);
+    return rc;
+}
+
+int oz_task_run(odezk_cluster *cluster, struct oz_task *task, int timeout_ms)
+{
+    int rc = oz_cluster_start(cluster);
+
+    if (rc != ODEZK_OK)
+        return rc;
+    task->cluster = cluster;
+    task->refs = 2;
+    task->msg.run = arrived;
+    oz_dispatch_post(cluster->dispatch, &task->msg);
+    return await(task, timeout_ms);
+}

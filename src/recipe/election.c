@@ -1,0 +1,514 @@
+#include "recipe/election.h"
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "znode/fields.h"
+#include "znode/names.h"
+#include "znode/seat.h"
+#include "znode/tree.h"
+
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct oz_election {
+    struct oz_election_options options;
+    struct oz_session *session;
+    char *root, *dir, *leader_path;
+    char id[65];
+    int64_t incarnation;
+    bool candidate;
+
+    struct oz_seat *seat;
+    bool seated;
+    unsigned seats; /* how many were asked for: no two have the same name */
+    struct oz_op *op;          /* the list, or the publication, under way */
+    struct oz_watch seat_watch; /* of the candidate before us; of our own seat while master */
+    struct oz_op *seat_op;
+    struct oz_timer retry;
+    bool master;               /* told so */
+    int64_t epoch;             /* of the mastership that was told */
+    _Atomic int64_t held;      /* the same for all threads; cleared before the lease is prolonged past a lapse */
+
+    bool watching;
+    struct oz_leader leader;
+    struct oz_op *leader_op;
+    bool leader_again;
+    struct oz_watch leader_watch;
+    struct oz_timer leader_retry;
+};
+
+static void step(void *arg);
+static void read_leader(void *arg);
+
+static void later(struct oz_election *e)
+{
+    oz_timer_set(oz_session_timers(e->session), &e->retry, oz_now() + 100 * OZ_MS, step, e);
+}
+
+/* ---- who is master ---- */
+
+void oz_leader_parse(struct oz_leader *leader, const char *text)
+{
+    *leader = (struct oz_leader){0};
+    oz_field_copy(text, "node", leader->id, sizeof leader->id);
+    if (!leader->id[0])
+        return;
+    leader->incarnation = oz_field_int(text, "incarnation");
+    leader->epoch = oz_field_int(text, "epoch");
+}
+
+static char *leader_text(const struct oz_election *e)
+{
+    struct oz_buf b = {0};
+
+    oz_field_add(&b, "node", e->id);
+    oz_field_number(&b, "incarnation", e->incarnation);
+    oz_field_number(&b, "epoch", oz_seat_czxid(e->seat));
+    return oz_buf_take(&b);
+}
+
+static void leader_changed(void *owner)
+{
+    struct oz_election *e = owner;
+
+    e->leader_again = true;
+    read_leader(e);
+}
+
+static void leader_made(void *owner, const struct oz_reply *reply)
+{
+    struct oz_election *e = owner;
+
+    e->leader_op = NULL;
+    e->leader_again = reply->rc == OZ_OK || reply->rc == OZ_EXISTS;
+    if (e->leader_again)
+        read_leader(e);
+    else if (reply->rc != OZ_GONE) /* the root is missing: whoever makes the members' directory makes it */
+        oz_timer_set(oz_session_timers(e->session), &e->leader_retry, oz_now() + 100 * OZ_MS, leader_changed, e);
+}
+
+static void make_leader(struct oz_election *e)
+{
+    struct oz_request request = {.verb = OZ_CREATE, .path = e->leader_path, .retry = true};
+
+    e->leader_op = oz_submit(e->session, &request, leader_made, e);
+    if (!e->leader_op)
+        oz_timer_set(oz_session_timers(e->session), &e->leader_retry, oz_now() + 100 * OZ_MS, leader_changed, e);
+}
+
+static void leader_read(void *owner, const struct oz_reply *reply)
+{
+    struct oz_election *e = owner;
+    struct oz_leader leader;
+
+    e->leader_op = NULL;
+    if (reply->rc == OZ_NONODE) {
+        oz_watch_disarm(e->session, &e->leader_watch);
+        if (e->options.make)
+            make_leader(e);
+        else
+            oz_timer_set(oz_session_timers(e->session), &e->leader_retry, oz_now() + 500 * OZ_MS, leader_changed,
+                         e);
+    } else if (reply->rc == OZ_OK) {
+        oz_leader_parse(&leader, reply->data);
+        e->leader = leader;
+        e->options.leader(e->options.arg, &leader);
+        read_leader(e);
+    }
+}
+
+static void read_leader(void *arg)
+{
+    struct oz_election *e = arg;
+    struct oz_request request = {.verb = OZ_GET, .path = e->leader_path, .watch = true, .retry = true};
+
+    if (!e->watching || !e->leader_again || e->leader_op || oz_session_id(e->session) == 0)
+        return;
+    e->leader_again = false;
+    if (oz_watch_arm(e->session, &e->leader_watch, e->leader_path, leader_changed, e))
+        e->leader_op = oz_submit(e->session, &request, leader_read, e);
+    if (!e->leader_op)
+        oz_timer_set(oz_session_timers(e->session), &e->leader_retry, oz_now() + 100 * OZ_MS, leader_changed, e);
+}
+
+void oz_election_watch(struct oz_election *e)
+{
+    e->watching = e->leader_again = true;
+    read_leader(e);
+}
+
+/* ---- the mastership ---- */
+
+int64_t oz_election_epoch(const struct oz_election *e)
+{
+    /* In this order: a lease that was prolonged past a lapse shows a mastership that was ended before. */
+    int64_t end = oz_session_lease_end(e->session);
+    int64_t held = atomic_load_explicit(&e->held, memory_order_acquire);
+
+    return held && oz_now() < end ? held : 0;
+}
+
+bool oz_election_drop(struct oz_election *e)
+{
+    return oz_election_epoch(e) && atomic_exchange(&e->held, 0) != 0;
+}
+
+static void end_mastership(struct oz_election *e, const char *reason)
+{
+    atomic_store(&e->held, 0);
+    if (!e->master)
+        return;
+    e->master = false;
+    oz_info("election", "%s is master no longer (%s), epoch %" PRId64, e->id, reason, e->epoch);
+    e->options.mastership(e->options.arg, false, e->epoch, reason);
+}
+
+static void begin_mastership(struct oz_election *e)
+{
+    e->master = true;
+    e->epoch = oz_seat_czxid(e->seat);
+    atomic_store_explicit(&e->held, e->epoch, memory_order_release);
+    oz_info("election", "%s is master, epoch %" PRId64, e->id, e->epoch);
+    e->options.mastership(e->options.arg, true, e->epoch, NULL);
+}
+
+/* ---- the seat ---- */
+
+static void stop_waiting(struct oz_election *e)
+{
+    oz_watch_disarm(e->session, &e->seat_watch);
+    oz_timer_clear(oz_session_timers(e->session), &e->retry);
+    oz_op_detach(e->op);
+    oz_op_detach(e->seat_op);
+    e->op = e->seat_op = NULL;
+}
+
+struct abdication {
+    struct oz_session *session;
+    char path[];
+};
+
+static void abdicated(void *owner, const struct oz_reply *reply)
+{
+    struct abdication *a = owner;
+
+    /* Refused as a whole: the seat is gone already, or `leader` is missing. */
+    if (reply->rc != OZ_OK && reply->rc != OZ_GONE)
+        oz_erase(a->session, a->path);
+    free(a);
+}
+
+/* Deletes the seat and the entry in `leader` together, so that nobody takes the one for the other's successor. Done twice it fails
+ * as a whole, as the seat is gone. */
+static void abdicate(struct oz_election *e)
+{
+    const char *path = oz_seat_path(e->seat);
+    struct abdication *a = oz_alloc(sizeof *a + strlen(path) + 1);
+    struct oz_request items[] = {{.verb = OZ_DELETE, .path = path}, {.verb = OZ_SET, .path = e->leader_path}};
+    struct oz_request request = {.verb = OZ_MULTI, .items = items, .count = 2, .retry = true};
+
+    if (a) {
+        a->session = e->session;
+        memcpy(a->path, path, strlen(path));
+    }
+    if (!a || !oz_submit(e->session, &request, abdicated, a)) {
+        free(a);
+        oz_erase(e->session, path);
+    }
+    oz_seat_forget(e->seat);
+}
+
+/* Gives the seat up, whether it was the master's or one in the queue. */
+static void leave_seat(struct oz_election *e, bool was_master)
+{
+    stop_waiting(e);
+    if (e->seated && was_master)
+        abdicate(e);
+    else
+        oz_seat_leave(e->seat);
+    e->seat = NULL;
+    e->seated = false;
+}
+
+static void seat_removed(struct oz_election *e)
+{
+    oz_warn("election", "the election znode %s was removed", oz_seat_path(e->seat));
+    stop_waiting(e);
+    end_mastership(e, "removed");
+    oz_seat_forget(e->seat);
+    e->seat = NULL;
+    e->seated = false;
+    step(e);
+}
+
+static void own_seat_read(void *owner, const struct oz_reply *reply)
+{
+    struct oz_election *e = owner;
+
+    e->seat_op = NULL;
+    if (reply->rc == OZ_NONODE)
+        seat_removed(e);
+}
+
+static void own_seat_changed(void *owner)
+{
+    struct oz_election *e = owner;
+    struct oz_request request = {.verb = OZ_GET, .path = oz_seat_path(e->seat), .watch = true, .retry = true};
+
+    if (e->seat_op)
+        return;
+    if (oz_watch_arm(e->session, &e->seat_watch, request.path, own_seat_changed, e))
+        e->seat_op = oz_submit(e->session, &request, own_seat_read, e);
+}
+
+static void published(void *owner, const struct oz_reply *reply)
+{
+    struct oz_election *e = owner;
+
+    e->op = NULL;
+    if (reply->rc == OZ_OK) {
+        if (!oz_session_granting(e->session))
+            return; /* the lease comes back first; then all is looked at again */
+        begin_mastership(e);
+        own_seat_changed(e);
+    } else if (reply->rc == OZ_NONODE && reply->failed == 0) {
+        seat_removed(e);
+    } else if (reply->rc != OZ_GONE) {
+        if (reply->rc == OZ_NONODE)
+            make_leader(e);
+        later(e);
+    }
+}
+
+/* Says who is master before claiming it, so that nobody finds a claim of which `leader` knows nothing. */
+static void publish(struct oz_election *e)
+{
+    char *text = leader_text(e);
+    struct oz_request items[] = {{.verb = OZ_CHECK, .path = oz_seat_path(e->seat)},
+                                 {.verb = OZ_SET, .path = e->leader_path, .data = text, .len = text ? strlen(text) : 0}};
+    struct oz_request request = {.verb = OZ_MULTI, .items = items, .count = 2, .retry = true};
+
+    if (text)
+        e->op = oz_submit(e->session, &request, published, e);
+    if (!e->op)
+        later(e);
+    free(text);
+}
+
+static void predecessor_gone(void *owner)
+{
+    struct oz_election *e = owner;
+
+    oz_op_detach(e->seat_op);
+    e->seat_op = NULL;
+    step(e);
+}
+
+static void predecessor_read(void *owner, const struct oz_reply *reply)
+{
+    struct oz_election *e = owner;
+
+    e->seat_op = NULL;
+    if (reply->rc == OZ_NONODE) {
+        oz_watch_disarm(e->session, &e->seat_watch);
+        step(e);
+    }
+}
+
+static void watch_predecessor(struct oz_election *e, const char *name)
+{
+    char *path = oz_format("%s/%s", e->dir, name);
+    struct oz_request request = {.verb = OZ_GET, .path = path, .watch = true, .retry = true};
+
+    if (path && oz_watch_arm(e->session, &e->seat_watch, path, predecessor_gone, e))
+        e->seat_op = oz_submit(e->session, &request, predecessor_read, e);
+    if (!e->seat_op)
+        later(e);
+    free(path);
+}
+
+/* Whoever sits directly before us; NULL when nobody does. `here` tells whether our own seat is in the list. */
+static const char *find_predecessor(const struct oz_election *e, const struct oz_reply *list, bool *here)
+{
+    const char *before = NULL;
+    int32_t seq, best = 0;
+    size_t i, prefix;
+
+    *here = false;
+    for (i = 0; i < list->count; i++) {
+        if (!oz_name_split(list->names[i], &prefix, &seq))
+            continue;
+        if (strcmp(list->names[i], oz_seat_name(e->seat)) == 0)
+            *here = true;
+        else if (oz_seq_compare(seq, oz_seat_seq(e->seat)) < 0 && (!before || oz_seq_compare(seq, best) > 0)) {
+            before = list->names[i];
+            best = seq;
+        }
+    }
+    return before;
+}
+
+static void candidates_read(void *owner, const struct oz_reply *reply)
+{
+    struct oz_election *e = owner;
+    const char *before;
+    bool here;
+
+    e->op = NULL;
+    if (reply->rc == OZ_GONE)
+        return;
+    if (reply->rc != OZ_OK) {
+        later(e);
+        return;
+    }
+    before = find_predecessor(e, reply, &here);
+    if (!here)
+        seat_removed(e);
+    else if (before)
+        watch_predecessor(e, before);
+    else
+        publish(e);
+}
+
+static void seat_taken(void *owner, struct oz_seat *seat, enum oz_rc rc)
+{
+    struct oz_election *e = owner;
+
+    if (rc == OZ_OK) {
+        e->seated = true;
+        step(e);
+        return;
+    }
+    oz_seat_forget(seat);
+    e->seat = NULL;
+    if (rc != OZ_GONE) {
+        oz_warn("election", "cannot make a znode below %s: %s", e->dir, oz_rc_name(rc));
+        later(e);
+    }
+}
+
+static bool take_seat(struct oz_election *e)
+{
+    char prefix[48];
+
+    snprintf(prefix, sizeof prefix, "%016" PRIx64 ".%u", (uint64_t)oz_session_id(e->session), ++e->seats);
+    e->seat = oz_seat_take(e->session, e->dir, prefix, e->id, seat_taken, e);
+    return e->seat != NULL;
+}
+
+/* Does the next thing that is missing on the way to a mastership. */
+static void step(void *arg)
+{
+    struct oz_election *e = arg;
+    struct oz_request list = {.verb = OZ_CHILDREN, .path = e->dir, .retry = true};
+    bool good = true;
+
+    if (!e->candidate || e->master || oz_session_id(e->session) == 0)
+        return;
+    if (!e->seat)
+        good = take_seat(e);
+    else if (e->seated && !e->op && !e->seat_watch.path) {
+        e->op = oz_submit(e->session, &list, candidates_read, e);
+        good = e->op != NULL;
+    }
+    if (!good)
+        later(e);
+}
+
+/* ---- events and commands ---- */
+
+static void session_event(void *self, enum oz_session_event event)
+{
+    struct oz_election *e = self;
+    bool was_master = e->master;
+
+    switch (event) {
+    case OZ_UP:
+        e->leader_again = true;
+        read_leader(e);
+        break;
+    case OZ_LEASE_HELD:
+        step(e);
+        break;
+    case OZ_LEASE_LOST:
+        end_mastership(e, oz_session_loss(e->session));
+        if (was_master && oz_session_id(e->session)) {
+            leave_seat(e, true); /* waits for a connection, if there is none */
+            step(e);
+        }
+        break;
+    case OZ_DOWN:
+        stop_waiting(e);
+        end_mastership(e, "session");
+        oz_seat_forget(e->seat);
+        e->seat = NULL;
+        e->seated = false;
+        oz_op_detach(e->leader_op);
+        e->leader_op = NULL;
+        break;
+    default:
+        break;
+    }
+}
+
+void oz_election_enter(struct oz_election *e, const char *id, int64_t incarnation)
+{
+    snprintf(e->id, sizeof e->id, "%s", id);
+    e->incarnation = incarnation;
+    e->candidate = true;
+    step(e);
+}
+
+void oz_election_withdraw(struct oz_election *e, const char *reason)
+{
+    bool was_master = e->master;
+
+    e->candidate = false;
+    end_mastership(e, reason);
+    leave_seat(e, was_master);
+}
+
+void oz_election_resign(struct oz_election *e)
+{
+    if (!e->master)
+        return;
+    end_mastership(e, "resigned");
+    leave_seat(e, true);
+    step(e);
+}
+
+struct oz_election *oz_election_new(const struct oz_election_options *options)
+{
+    struct oz_election *e = oz_alloc(sizeof *e);
+    struct oz_listener listener = {session_event, e};
+
+    if (!e)
+        return NULL;
+    e->options = *options;
+    e->session = options->session;
+    e->root = oz_strdup(options->root);
+    e->dir = oz_format("%s/election", options->root);
+    e->leader_path = oz_format("%s/leader", options->root);
+    if (!e->root || !e->dir || !e->leader_path) {
+        oz_election_free(e);
+        return NULL;
+    }
+    oz_session_listen(e->session, &listener);
+    return e;
+}
+
+void oz_election_free(struct oz_election *e)
+{
+    if (!e)
+        return;
+    oz_seat_forget(e->seat);
+    free(e->root);
+    free(e->dir);
+    free(e->leader_path);
+    free(e);
+}

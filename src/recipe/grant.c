@@ -1,0 +1,319 @@
+#include "recipe/grant.h"
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/fork.h"
+#include "base/mem.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- what grants share ---- */
+
+struct oz_grants *oz_grants_new(struct oz_session *session, struct oz_dispatch *dispatch, struct oz_dispatch *caller)
+{
+    struct oz_grants *grants = oz_alloc(sizeof *grants);
+
+    if (!grants)
+        return NULL;
+    pthread_mutex_init(&grants->lock, NULL);
+    pthread_cond_init(&grants->told, NULL);
+    grants->refs = 1;
+    grants->forks = oz_fork_count();
+    grants->session = session;
+    grants->dispatch = dispatch;
+    grants->caller = caller;
+    return grants;
+}
+
+static void unref_unlock(struct oz_grants *grants)
+{
+    bool last = --grants->refs == 0;
+
+    pthread_mutex_unlock(&grants->lock);
+    if (!last)
+        return;
+    pthread_cond_destroy(&grants->told);
+    pthread_mutex_destroy(&grants->lock);
+    free(grants);
+}
+
+void oz_grants_close(struct oz_grants *grants)
+{
+    pthread_mutex_lock(&grants->lock);
+    grants->session = NULL;
+    pthread_mutex_unlock(&grants->lock);
+}
+
+void oz_grants_unref(struct oz_grants *grants)
+{
+    if (!grants)
+        return;
+    pthread_mutex_lock(&grants->lock);
+    unref_unlock(grants);
+}
+
+/* ---- grants ---- */
+
+odezk_lock *oz_grant_new(struct oz_grants *grants, int64_t token, void (*released)(void *entry, odezk_lock *lock),
+                         void *entry)
+{
+    odezk_lock *lock = oz_alloc(sizeof *lock);
+
+    if (!lock)
+        return NULL;
+    lock->grants = grants;
+    lock->refs = 2;
+    lock->state = OZ_GRANT_VALID;
+    lock->token = token;
+    lock->released = released;
+    lock->entry = entry;
+    pthread_mutex_lock(&grants->lock);
+    grants->refs++;
+    pthread_mutex_unlock(&grants->lock);
+    return lock;
+}
+
+/* Called with the mutex held; gives it back. */
+static void drop_ref(odezk_lock *lock)
+{
+    struct oz_grants *grants = lock->grants;
+
+    if (--lock->refs > 0) {
+        pthread_mutex_unlock(&grants->lock);
+        return;
+    }
+    free(lock);
+    unref_unlock(grants);
+}
+
+static void tell_lost(struct oz_msg *msg)
+{
+    odezk_lock *lock = oz_container(msg, odezk_lock, lost_msg);
+    void (*lost)(odezk_lock *, void *);
+
+    pthread_mutex_lock(&lock->grants->lock);
+    lost = lock->lost;
+    lock->lost = NULL;
+    if (lost && lock->state == OZ_GRANT_LOST) {
+        void *arg = lock->lost_arg;
+
+        lock->telling = true;
+        pthread_mutex_unlock(&lock->grants->lock);
+        lost(lock, arg);
+        pthread_mutex_lock(&lock->grants->lock);
+        lock->telling = false;
+        pthread_cond_broadcast(&lock->grants->told);
+    }
+    drop_ref(lock);
+}
+
+/* With the mutex held. */
+static void post_lost(odezk_lock *lock)
+{
+    if (!lock->lost || lock->lost_msg.run)
+        return;
+    lock->refs++;
+    lock->lost_msg.run = tell_lost;
+    oz_dispatch_post(lock->grants->caller, &lock->lost_msg);
+}
+
+void oz_grant_lose(odezk_lock *lock)
+{
+    pthread_mutex_lock(&lock->grants->lock);
+    if (lock->state == OZ_GRANT_VALID) {
+        lock->state = OZ_GRANT_LOST;
+        post_lost(lock);
+    }
+    lock->entry = NULL;
+    drop_ref(lock);
+}
+
+void oz_grant_forget(odezk_lock *lock)
+{
+    pthread_mutex_lock(&lock->grants->lock);
+    lock->entry = NULL;
+    drop_ref(lock);
+}
+
+static void release_arrived(struct oz_msg *msg)
+{
+    odezk_lock *lock = oz_container(msg, odezk_lock, release_msg);
+
+    if (lock->entry) /* only the dispatcher writes it */
+        lock->released(lock->entry, lock);
+    pthread_mutex_lock(&lock->grants->lock);
+    drop_ref(lock);
+}
+
+static bool foreign(const odezk_lock *lock)
+{
+    return lock->grants->forks != oz_fork_count();
+}
+
+int64_t odezk_lock_valid_ms(const odezk_lock *lock)
+{
+    int64_t left = 0;
+
+    if (!lock || foreign(lock))
+        return 0;
+    pthread_mutex_lock(&lock->grants->lock);
+    if (lock->state == OZ_GRANT_VALID && lock->grants->session)
+        left = oz_session_lease_end(lock->grants->session) - oz_now();
+    pthread_mutex_unlock(&lock->grants->lock);
+    return left > 0 ? (left + OZ_MS - 1) / OZ_MS : 0;
+}
+
+bool odezk_lock_is_valid(const odezk_lock *lock)
+{
+    return odezk_lock_valid_ms(lock) > 0;
+}
+
+int64_t odezk_lock_token(const odezk_lock *lock)
+{
+    return lock ? lock->token : 0;
+}
+
+int odezk_lock_on_lost(odezk_lock *lock, void (*cb)(odezk_lock *lock, void *arg), void *arg)
+{
+    int rc = ODEZK_OK;
+
+    if (!lock)
+        return oz_fail(ODEZK_EINVAL, "no lock was given");
+    if (foreign(lock))
+        return oz_fail(ODEZK_EFORKED, "the lock belongs to the parent process");
+    pthread_mutex_lock(&lock->grants->lock);
+    if (lock->state == OZ_GRANT_RELEASED) {
+        rc = oz_fail(ODEZK_ENOTHELD, "the lock was released before");
+    } else {
+        lock->lost = cb;
+        lock->lost_arg = arg;
+        if (lock->state == OZ_GRANT_LOST && lock->grants->session)
+            post_lost(lock);
+    }
+    pthread_mutex_unlock(&lock->grants->lock);
+    return rc;
+}
+
+/* With the mutex held: on return no lost callback is running, except the one that called us. */
+static void silence(odezk_lock *lock)
+{
+    lock->lost = NULL;
+    while (lock->telling && lock->grants->session && !oz_dispatch_inside(lock->grants->caller))
+        pthread_cond_wait(&lock->grants->told, &lock->grants->lock);
+}
+
+/* With the mutex held. */
+static int release(odezk_lock *lock)
+{
+    int rc = lock->state == OZ_GRANT_VALID  ? ODEZK_OK
+             : lock->state == OZ_GRANT_LOST ? ODEZK_ELOST
+                                            : ODEZK_ENOTHELD;
+
+    if (rc == ODEZK_OK && lock->grants->session && oz_session_lease_end(lock->grants->session) <= oz_now())
+        rc = ODEZK_ELOST; /* its loss was not even noticed yet */
+    if (lock->state == OZ_GRANT_VALID && lock->grants->session) {
+        lock->refs++;
+        lock->release_msg.run = release_arrived;
+        oz_dispatch_post(lock->grants->dispatch, &lock->release_msg);
+    }
+    lock->state = OZ_GRANT_RELEASED;
+    silence(lock);
+    return rc;
+}
+
+int odezk_lock_release(odezk_lock *lock)
+{
+    int rc;
+
+    if (!lock)
+        return oz_fail(ODEZK_EINVAL, "no lock was given");
+    if (foreign(lock))
+        return oz_fail(ODEZK_EFORKED, "the lock belongs to the parent process");
+    pthread_mutex_lock(&lock->grants->lock);
+    rc = release(lock);
+    pthread_mutex_unlock(&lock->grants->lock);
+    if (rc == ODEZK_ELOST)
+        return oz_fail(rc, "the lock was lost before it was released");
+    if (rc == ODEZK_ENOTHELD)
+        return oz_fail(rc, "the lock was released before");
+    return rc;
+}
+
+void odezk_lock_free(odezk_lock *lock)
+{
+    if (!lock)
+        return;
+    if (foreign(lock))
+        return; /* its memory is the parent's business; its mutex may be held for ever here */
+    pthread_mutex_lock(&lock->grants->lock);
+    release(lock);
+    drop_ref(lock);
+}
+
+/* ---- attempts ---- */
+
+odezk_lock_request *oz_request_new(struct oz_grants *grants, const char *space, const char *key, int wait_ms)
+{
+    odezk_lock_request *request = oz_alloc(sizeof *request);
+
+    if (!request)
+        return NULL;
+    oz_list_init(&request->link);
+    request->grants = grants;
+    request->refs = 1;
+    request->wait_ms = wait_ms;
+    pthread_mutex_lock(&grants->lock);
+    grants->refs++;
+    pthread_mutex_unlock(&grants->lock);
+    request->space = oz_strdup(space);
+    request->key = oz_strdup(key);
+    if (!request->space || !request->key) {
+        oz_request_unref(request);
+        return NULL;
+    }
+    return request;
+}
+
+void oz_request_unref(odezk_lock_request *request)
+{
+    struct oz_grants *grants = request->grants;
+
+    pthread_mutex_lock(&grants->lock);
+    if (--request->refs > 0) {
+        pthread_mutex_unlock(&grants->lock);
+        return;
+    }
+    free(request->space);
+    free(request->key);
+    free(request);
+    unref_unlock(grants);
+}
+
+static void call_back(struct oz_msg *msg)
+{
+    odezk_lock_request *request = oz_container(msg, odezk_lock_request, msg);
+
+    request->cb(request->error, request->lock, request->arg);
+    oz_request_unref(request);
+}
+
+void oz_request_finish(odezk_lock_request *request, int error, odezk_lock *lock, const char *why)
+{
+    request->done = true;
+    request->error = error;
+    request->lock = lock;
+    snprintf(request->why, sizeof request->why, "%s", why ? why : odezk_strerror(error));
+    if (request->wait) {
+        struct oz_wait *wait = request->wait;
+
+        pthread_mutex_lock(&wait->lock);
+        wait->done = true;
+        pthread_cond_signal(&wait->cond);
+        pthread_mutex_unlock(&wait->lock);
+        return; /* the waiting thread frees it */
+    }
+    request->msg.run = call_back;
+    oz_dispatch_post(request->grants->caller, &request->msg);
+}

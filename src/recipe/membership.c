@@ -1,0 +1,512 @@
+#include "recipe/membership.h"
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "recipe/process.h"
+#include "znode/fields.h"
+#include "znode/names.h"
+#include "znode/seat.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct oz_membership {
+    struct oz_membership_options options;
+    struct oz_session *session;
+    char *root, *dir, *id;
+    bool started, leaving, refused;
+    struct oz_view view;
+    bool ready;
+
+    struct oz_seat *seat;
+    bool seated;    /* the seat is taken */
+    struct oz_op *list_op;
+    bool list_seated; /* the list under way was asked for when the seat was taken already */
+    bool list_again;
+    struct oz_watch list_watch;
+    struct oz_timer retry;
+
+    /* The one before us with the same id. */
+    struct oz_node former;
+    struct oz_op *former_op;
+    struct oz_watch former_watch;
+    int64_t former_written; /* mzxid of the last contents that were seen */
+    int former_writes;
+    char former_text[192];
+
+    char path[1200]; /* of the lease write */
+    void (*left)(void *arg);
+    void *left_arg;
+};
+
+static void step(void *arg);
+
+/* ---- views ---- */
+
+int64_t oz_incarnation(int32_t seq)
+{
+    return (int64_t)(uint32_t)seq;
+}
+
+bool oz_node_parse(const char *name, struct oz_node *node)
+{
+    size_t prefix;
+    int32_t seq;
+
+    if (!oz_name_split(name, &prefix, &seq) || prefix == 0 || prefix >= sizeof node->id)
+        return false;
+    memcpy(node->id, name, prefix);
+    node->id[prefix] = '\0';
+    node->seq = seq;
+    return true;
+}
+
+void oz_node_name(const struct oz_node *node, char name[OZ_MEMBER_NAME_SIZE])
+{
+    snprintf(name, OZ_MEMBER_NAME_SIZE, "%s#%010" PRId32, node->id, node->seq);
+}
+
+static int compare_nodes(const void *a, const void *b)
+{
+    const struct oz_node *x = a, *y = b;
+    int by_id = strcmp(x->id, y->id);
+
+    return by_id ? by_id : oz_seq_compare(x->seq, y->seq);
+}
+
+int oz_view_parse(struct oz_view *view, const char *const *names, size_t count)
+{
+    struct oz_node *nodes = oz_alloc((count + 1) * sizeof *nodes);
+    size_t i, n = 0, kept = 0;
+
+    if (!nodes)
+        return -1;
+    for (i = 0; i < count; i++)
+        if (oz_node_parse(names[i], &nodes[n]))
+            n++;
+    qsort(nodes, n, sizeof *nodes, compare_nodes);
+    for (i = 0; i < n; i++)
+        if (kept == 0 || strcmp(nodes[kept - 1].id, nodes[i].id) != 0)
+            nodes[kept++] = nodes[i];
+    view->nodes = nodes;
+    view->count = kept;
+    return 0;
+}
+
+void oz_view_free(struct oz_view *view)
+{
+    free(view->nodes);
+    *view = (struct oz_view){0};
+}
+
+const struct oz_node *oz_view_find(const struct oz_view *view, const char *id)
+{
+    size_t low = 0, high = view->count;
+
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        int order = strcmp(view->nodes[middle].id, id);
+
+        if (order == 0)
+            return &view->nodes[middle];
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return NULL;
+}
+
+/* Tells what differs; both are sorted by id. */
+static void tell_differences(struct oz_membership *m, const struct oz_view *old, const struct oz_view *now)
+{
+    size_t i = 0, k = 0;
+
+    while (i < old->count || k < now->count) {
+        int order = i == old->count ? 1 : k == now->count ? -1 : strcmp(old->nodes[i].id, now->nodes[k].id);
+
+        if (order < 0) {
+            m->options.changed(m->options.arg, ODEZK_MEMBER_LEFT, &old->nodes[i++]);
+        } else if (order > 0) {
+            m->options.changed(m->options.arg, ODEZK_MEMBER_JOINED, &now->nodes[k++]);
+        } else {
+            if (old->nodes[i].seq != now->nodes[k].seq)
+                m->options.changed(m->options.arg, ODEZK_MEMBER_RESTARTED, &now->nodes[k]);
+            i++;
+            k++;
+        }
+    }
+}
+
+/* ---- the former life of our id ---- */
+
+static void forget_former(struct oz_membership *m)
+{
+    oz_watch_disarm(m->session, &m->former_watch);
+    oz_op_detach(m->former_op);
+    m->former_op = NULL;
+    m->former = (struct oz_node){0};
+    m->former_written = 0;
+    m->former_writes = 0;
+    m->former_text[0] = '\0';
+}
+
+static void refuse(struct oz_membership *m, int error, const char *why)
+{
+    m->refused = true;
+    forget_former(m);
+    oz_seat_leave(m->seat);
+    m->seat = NULL;
+    m->seated = false;
+    m->options.refused(m->options.arg, error, why);
+}
+
+static void refuse_duplicate(struct oz_membership *m)
+{
+    char *why = oz_format("a living node has the id %s: %s", m->id, m->former_text);
+
+    refuse(m, ODEZK_EDUPLICATE, why ? why : "a living node has this id");
+    free(why);
+}
+
+static void ask_former(struct oz_membership *m);
+
+static void former_changed(void *owner)
+{
+    ask_former(owner);
+}
+
+static void tell_waiting(struct oz_membership *m)
+{
+    oz_info("member", "waiting for the former life of %s to end (%s)", m->id, m->former_text);
+    m->options.waiting(m->options.arg, m->former_text);
+}
+
+/* A process of this machine can be looked for. Anything else shows that it lives by writing its znode, which it does six times
+ * per session timeout; one write may have been under way when it died, so two are asked for. */
+static void former_read(void *owner, const struct oz_reply *reply)
+{
+    struct oz_membership *m = owner;
+    enum oz_process process;
+    char host[96];
+
+    m->former_op = NULL;
+    if (reply->rc != OZ_OK)
+        return; /* gone: the list tells */
+    oz_field_copy(reply->data, "host", host, sizeof host);
+    snprintf(m->former_text, sizeof m->former_text, "host %s, pid %" PRId64, *host ? host : "unknown",
+             oz_field_int(reply->data, "pid"));
+    process = oz_process_look(reply->data, m->options.handle);
+    if (m->former_written && reply->stat.mzxid != m->former_written)
+        m->former_writes++;
+    else if (!m->former_written)
+        tell_waiting(m);
+    m->former_written = reply->stat.mzxid;
+    if (process == OZ_PROCESS_OTHER || (process == OZ_PROCESS_UNKNOWN && m->former_writes >= 2))
+        refuse_duplicate(m);
+}
+
+static void ask_former(struct oz_membership *m)
+{
+    char path[1200], name[OZ_MEMBER_NAME_SIZE];
+    struct oz_request request = {.verb = OZ_GET, .path = path, .watch = true, .retry = true};
+
+    if (m->former_op || !m->former.id[0])
+        return;
+    oz_node_name(&m->former, name);
+    snprintf(path, sizeof path, "%s/%s", m->dir, name);
+    if (oz_watch_arm(m->session, &m->former_watch, path, former_changed, m))
+        m->former_op = oz_submit(m->session, &request, former_read, m);
+}
+
+/* ---- the list of members ---- */
+
+static void become_ready(struct oz_membership *m, const struct oz_node *self)
+{
+    forget_former(m);
+    if (m->ready)
+        return;
+    m->ready = true;
+    m->options.ready(m->options.arg, self);
+}
+
+static void become_unready(struct oz_membership *m)
+{
+    if (!m->ready)
+        return;
+    m->ready = false;
+    m->options.unready(m->options.arg);
+}
+
+static bool listed(const char *const *names, size_t count, const char *name)
+{
+    size_t i;
+
+    for (i = 0; i < count; i++)
+        if (strcmp(names[i], name) == 0)
+            return true;
+    return false;
+}
+
+/* What the list means for ourselves. */
+static void find_self(struct oz_membership *m, const struct oz_reply *reply)
+{
+    const struct oz_node *self = oz_view_find(&m->view, m->id);
+
+    if (!m->seated)
+        return;
+    if (!listed(reply->names, reply->count, oz_seat_name(m->seat))) {
+        if (!m->list_seated)
+            return; /* the list may be older than the seat; the watch brings a newer one */
+        oz_warn("member", "the member znode %s was removed: joining again", oz_seat_path(m->seat));
+        oz_seat_forget(m->seat);
+        m->seat = NULL;
+        m->seated = false;
+        become_unready(m);
+    } else if (self && self->seq == oz_seat_seq(m->seat)) {
+        become_ready(m, self);
+    } else if (self && (self->seq != m->former.seq || !m->former.id[0])) {
+        forget_former(m);
+        m->former = *self;
+        ask_former(m);
+    }
+}
+
+static void apply_list(struct oz_membership *m, const struct oz_reply *reply)
+{
+    struct oz_view old = m->view, now;
+
+    if (oz_view_parse(&now, reply->names, reply->count) != 0) {
+        m->list_again = true;
+        oz_timer_set(oz_session_timers(m->session), &m->retry, oz_now() + 100 * OZ_MS, step, m);
+        return;
+    }
+    m->view = now;
+    tell_differences(m, &old, &now);
+    oz_view_free(&old);
+    m->options.viewed(m->options.arg);
+    if (m->id && !m->leaving)
+        find_self(m, reply);
+}
+
+static void list_read(void *owner, const struct oz_reply *reply)
+{
+    struct oz_membership *m = owner;
+
+    m->list_op = NULL;
+    if (reply->rc == OZ_OK) {
+        apply_list(m, reply);
+    } else if (reply->rc == OZ_NONODE) {
+        oz_watch_disarm(m->session, &m->list_watch);
+        if (!m->id) { /* who only watches makes nothing, and so has to look again */
+            m->list_again = true;
+            oz_timer_set(oz_session_timers(m->session), &m->retry, oz_now() + 500 * OZ_MS, step, m);
+        }
+        return; /* who takes a seat makes the directory, and then lists again */
+    } else if (reply->rc == OZ_DENIED) {
+        refuse(m, ODEZK_EAUTH, "ZooKeeper denied access to the members");
+        return;
+    } else {
+        return;
+    }
+    step(m);
+}
+
+static void list_changed(void *owner)
+{
+    struct oz_membership *m = owner;
+
+    m->list_again = true;
+    step(m);
+}
+
+static bool read_list(struct oz_membership *m)
+{
+    struct oz_request request = {.verb = OZ_CHILDREN, .path = m->dir, .watch = true, .retry = true};
+
+    if (!oz_watch_arm(m->session, &m->list_watch, m->dir, list_changed, m))
+        return false;
+    m->list_seated = m->seated;
+    m->list_op = oz_submit(m->session, &request, list_read, m);
+    return m->list_op != NULL;
+}
+
+static void seat_taken(void *owner, struct oz_seat *seat, enum oz_rc rc)
+{
+    struct oz_membership *m = owner;
+
+    if (rc == OZ_OK) {
+        bool listing = m->list_op != NULL;
+
+        m->seated = true;
+        oz_debug("member", "took %s", oz_seat_path(seat));
+        if (!listing) /* otherwise the list under way was sent behind the create, and shows it */
+            m->list_again = true;
+        else
+            m->list_again |= !m->list_watch.path;
+        step(m);
+        return;
+    }
+    oz_seat_forget(seat);
+    m->seat = NULL;
+    if (rc != OZ_GONE) {
+        char *why = oz_format("cannot make a znode below %s: %s", m->dir, oz_rc_name(rc));
+
+        refuse(m, rc == OZ_DENIED ? ODEZK_EAUTH : ODEZK_ESERVER, why ? why : "cannot make the member znode");
+        free(why);
+    }
+}
+
+static bool take_seat(struct oz_membership *m)
+{
+    const char *data = m->options.data(m->options.arg);
+
+    if (data)
+        m->seat = oz_seat_take(m->session, m->dir, m->id, data, seat_taken, m);
+    return m->seat != NULL;
+}
+
+/* Does the next thing that is missing. Create and list travel in one flight. */
+static void step(void *arg)
+{
+    struct oz_membership *m = arg;
+    bool good = true;
+
+    if (!m->started || m->leaving || m->refused || oz_session_id(m->session) == 0)
+        return;
+    if (m->id && !m->seat)
+        good = take_seat(m);
+    if (good && !m->list_op && m->list_again) {
+        m->list_again = false;
+        good = read_list(m);
+        m->list_again = !good;
+    }
+    if (!good)
+        oz_timer_set(oz_session_timers(m->session), &m->retry, oz_now() + 100 * OZ_MS, step, m);
+}
+
+/* ---- the session's events ---- */
+
+static void tell_left(struct oz_membership *m)
+{
+    void (*left)(void *arg) = m->left;
+
+    m->left = NULL;
+    if (left)
+        left(m->left_arg);
+}
+
+static void session_event(void *self, enum oz_session_event event)
+{
+    struct oz_membership *m = self;
+
+    if (event == OZ_UP) {
+        m->list_again = true;
+        step(m);
+    } else if (event == OZ_DOWN) {
+        forget_former(m);
+        oz_seat_forget(m->seat);
+        m->seat = NULL;
+        m->seated = false;
+        oz_op_detach(m->list_op);
+        m->list_op = NULL;
+        become_unready(m);
+        tell_left(m);
+    }
+}
+
+static bool lease_write(void *arg, const char **path, const char **data)
+{
+    struct oz_membership *m = arg;
+
+    if (!m->seated || !m->ready)
+        return false;
+    *data = m->options.data(m->options.arg);
+    snprintf(m->path, sizeof m->path, "%s", oz_seat_path(m->seat));
+    *path = m->path;
+    return *data != NULL;
+}
+
+/* ---- its life ---- */
+
+struct oz_membership *oz_membership_new(const struct oz_membership_options *options)
+{
+    struct oz_membership *m = oz_alloc(sizeof *m);
+    struct oz_listener listener = {session_event, m};
+
+    if (!m)
+        return NULL;
+    m->options = *options;
+    m->session = options->session;
+    m->root = oz_strdup(options->root);
+    m->dir = oz_format("%s/members", options->root);
+    m->id = options->id ? oz_strdup(options->id) : NULL;
+    if (!m->root || !m->dir || (options->id && !m->id)) {
+        oz_membership_free(m);
+        return NULL;
+    }
+    oz_session_listen(m->session, &listener);
+    if (m->id)
+        oz_session_set_lease_write(m->session, lease_write, m);
+    return m;
+}
+
+void oz_membership_start(struct oz_membership *m)
+{
+    m->started = true;
+    m->list_again = true;
+    step(m);
+}
+
+const struct oz_view *oz_membership_view(const struct oz_membership *m)
+{
+    return &m->view;
+}
+
+static void seat_deleted(void *owner, const struct oz_reply *reply)
+{
+    (void)reply;
+    tell_left(owner);
+}
+
+void oz_membership_leave(struct oz_membership *m, void (*left)(void *arg), void *arg)
+{
+    struct oz_request request = {.verb = OZ_DELETE, .retry = true};
+    bool sent = false;
+
+    m->leaving = true;
+    m->left = left;
+    m->left_arg = arg;
+    forget_former(m);
+    oz_watch_disarm(m->session, &m->list_watch);
+    oz_timer_clear(oz_session_timers(m->session), &m->retry);
+    if (m->seated && oz_session_connected(m->session)) {
+        request.path = oz_seat_path(m->seat);
+        sent = oz_submit(m->session, &request, seat_deleted, m) != NULL;
+    }
+    if (m->seated)
+        oz_seat_forget(m->seat);
+    else
+        oz_seat_leave(m->seat);
+    m->seat = NULL;
+    m->seated = false;
+    become_unready(m);
+    if (!sent)
+        tell_left(m);
+}
+
+void oz_membership_free(struct oz_membership *m)
+{
+    if (!m)
+        return;
+    oz_view_free(&m->view);
+    oz_seat_forget(m->seat);
+    free(m->root);
+    free(m->dir);
+    free(m->id);
+    free(m);
+}

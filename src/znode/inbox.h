@@ -1,0 +1,28 @@
+/* A node's inbox: a directory in which other sessions ask it for something, by ephemeral znodes of their own. One child
+ * watch serves all requests. The directory is persistent, as ephemeral znodes have no children: it is removed
+ * by its node, or by the master when its node died. */
+#ifndef OZ_INBOX_H
+#define OZ_INBOX_H
+
+#include "session/session.h"
+
+/* The request to give up the mastership. */
+#define OZ_INBOX_RESIGN "resign"
+
+struct oz_inbox;
+
+/* `request` is called for each entry, by name; the entry is removed after it. NULL when out of memory. */
+struct oz_inbox *oz_inbox_new(struct oz_session *s, const char *root,
+                              void (*request)(void *owner, const char *name), void *owner);
+/* Opens the inbox of a member znode's name, for the present session. */
+void oz_inbox_open(struct oz_inbox *inbox, const char *member);
+/* Forgets it without the network: the session ended. */
+void oz_inbox_reset(struct oz_inbox *inbox);
+/* Removes it from ZooKeeper. */
+void oz_inbox_remove(struct oz_inbox *inbox);
+void oz_inbox_free(struct oz_inbox *inbox);
+
+/* Removes the inboxes whose members are gone. */
+void oz_inbox_sweep(struct oz_session *s, const char *root);
+
+#endif

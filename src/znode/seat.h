@@ -1,0 +1,31 @@
+/* A place in a queue: an ephemeral sequential znode that is found again after a lost reply. */
+#ifndef OZ_SEAT_H
+#define OZ_SEAT_H
+
+#include "session/session.h"
+
+struct oz_seat;
+
+/* Told once: OZ_OK (the seat is taken), OZ_GONE (the session ended), or another failure (nothing was left behind). */
+typedef void (*oz_seat_cb)(void *owner, struct oz_seat *seat, enum oz_rc rc);
+
+/* Takes a seat `<dir>/<prefix>#<seq>`, making the directory when it is missing. One session takes one seat of a prefix at
+ * a time: after a lost reply it is found by its prefix and its owner. The callback does not come before this
+ * returns. NULL when out of memory: then it does not come at all. */
+struct oz_seat *oz_seat_take(struct oz_session *s, const char *dir, const char *prefix,
+                             const char *data, oz_seat_cb cb, void *owner);
+
+/* Once taken. */
+const char *oz_seat_path(const struct oz_seat *seat);
+const char *oz_seat_name(const struct oz_seat *seat);
+int32_t oz_seat_seq(const struct oz_seat *seat);
+int64_t oz_seat_czxid(const struct oz_seat *seat);
+
+/* Gives the seat up, in whatever state it is, and the handle with it: no callback comes any more, and the znode
+ * goes as soon as it is certain that it exists. NULL does nothing. */
+void oz_seat_leave(struct oz_seat *seat);
+
+/* Like oz_seat_leave(), but the znode is dealt with by somebody else, or gone. */
+void oz_seat_forget(struct oz_seat *seat);
+
+#endif

@@ -1,0 +1,83 @@
+#include "znode/tree.h"
+
+#include "base/mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct dirs {
+    int pending;
+    enum oz_rc worst; /* of the components before the last */
+    oz_op_cb cb;
+    void *owner;
+};
+
+static void finish(struct dirs *d, enum oz_rc rc)
+{
+    struct oz_reply reply = {.rc = rc};
+
+    if (rc == OZ_EXISTS)
+        reply.rc = OZ_OK;
+    else if (rc == OZ_NONODE)
+        reply.rc = d->worst != OZ_OK ? d->worst : OZ_NONODE;
+    d->cb(d->owner, &reply);
+    free(d);
+}
+
+static void made(void *owner, const struct oz_reply *reply)
+{
+    struct dirs *d = owner;
+
+    if (--d->pending == 0) /* answers come in order: this is the path itself */
+        finish(d, reply->rc);
+    else if (reply->rc != OZ_OK && reply->rc != OZ_EXISTS)
+        d->worst = reply->rc;
+}
+
+static void no_callback(void *owner, const struct oz_reply *reply)
+{
+    (void)owner;
+    (void)reply;
+}
+
+bool oz_make_dirs(struct oz_session *s, const char *path, oz_op_cb cb, void *owner)
+{
+    struct dirs *d = oz_alloc(sizeof *d);
+    char *copy = oz_strdup(path);
+    struct oz_request request = {.verb = OZ_CREATE, .retry = true};
+    struct oz_op *ops[32];
+    char *slash;
+    bool good = d && copy;
+
+    if (good) {
+        d->cb = cb;
+        d->owner = owner;
+        request.path = copy;
+        for (slash = copy; good && slash; ) {
+            slash = strchr(slash + 1, '/');
+            if (slash)
+                *slash = '\0';
+            ops[d->pending] = oz_submit(s, &request, made, d);
+            good = ops[d->pending] != NULL && d->pending < 31;
+            if (good)
+                d->pending++;
+            if (slash)
+                *slash = '/';
+        }
+    }
+    free(copy);
+    if (!good && d) {
+        while (d->pending > 0)
+            oz_op_detach(ops[--d->pending]);
+        free(d);
+    }
+    return good;
+}
+
+void oz_erase(struct oz_session *s, const char *path)
+{
+    struct oz_request request = {.verb = OZ_DELETE, .path = path, .retry = true};
+
+    if (!oz_submit(s, &request, no_callback, NULL))
+        oz_session_fail(s, "out of memory");
+}

@@ -1,0 +1,1 @@
+# Each kind of test has a fragment of its own, included here.
