@@ -328,7 +328,7 @@ static const char *malformed(int code)
     case XML_ERR_DOCUMENT_END:
         return "something after the end of the root element";
     case XML_ERR_INVALID_CHAR:
-        return "a character that XML does not allow";
+        return "a character that XML does not allow, or bytes that are none";
     case XML_ERR_INVALID_HEX_CHARREF:
     case XML_ERR_INVALID_DEC_CHARREF:
     case XML_ERR_INVALID_CHARREF:

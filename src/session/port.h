@@ -97,7 +97,10 @@ struct oz_port_class {
     bool (*submit)(void *port, const struct oz_request *request, void *token);
     /* After the first OZ_PORT_CONNECTED. */
     void (*identity)(void *port, struct oz_identity *out);
-    /* Changes the list of servers; the session stays. */
+    /* The numeric address, without the port, of the server that we are connected to. */
+    bool (*peer)(void *port, char *address, size_t size);
+    /* Changes the list of servers; the session stays. A connection to a server that is in it no more is moved as soon
+     * as another request is submitted. */
     bool (*set_hosts)(void *port, const char *hosts);
     /* Ends the session if a server can be reached; may block for 5 seconds. Not from within an event. */
     void (*close)(void *port);

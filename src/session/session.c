@@ -29,6 +29,7 @@ struct conn {
     int in_flight;
     int64_t opened;
     char *hosts;
+    bool fewer; /* servers than were looked up: a silent one was left out */
     pthread_t closer;
     bool has_closer;
     struct oz_msg closed_msg;
@@ -83,13 +84,15 @@ struct oz_session {
     bool granting;
     const char *loss;
     struct oz_resolver *resolver;
-    struct oz_timer resolve_timer, lapse_timer, lease_timer, flush_timer, fail_timer;
+    struct oz_timer resolve_timer, lapse_timer, lease_timer, silence_timer, flush_timer, fail_timer;
     const char *failure;
     struct oz_list parked; /* requests that wait for a connection, in order */
     struct oz_map watches;
     struct oz_lease lease;
     int64_t period;
     int lease_pending, stuck;
+    bool silence_late;
+    int64_t may_move, move_pause; /* when the next silent server may be left, and how long after that */
     bool (*lease_write)(void *arg, const char **path, const char **data);
     void *lease_write_arg;
 
@@ -226,6 +229,8 @@ int64_t oz_session_lease_end(const struct oz_session *s)
 
 /* ---- the lease ---- */
 
+static void write_lease(void *arg);
+
 static void lose_lease(struct oz_session *s, const char *why)
 {
     oz_timer_clear(s->timers, &s->lapse_timer);
@@ -275,7 +280,82 @@ static void lease_written(void *owner, const struct oz_reply *reply)
         s->stuck = 0;
 }
 
-static void write_lease(void *arg);
+/* ---- a server that does not answer ---- */
+
+/* The list without the servers at one address, the only thing that the C client tells them apart by. NULL when
+ * nothing is left, or out of memory. */
+static char *hosts_without(const char *hosts, const char *address)
+{
+    struct oz_buf b = {0};
+    size_t len = strlen(address), chroot = strcspn(hosts, "/");
+    const char *p = hosts;
+
+    while (p < hosts + chroot) {
+        size_t n = strcspn(p, ",/");
+        const char *colon = memrchr(p, ':', n);
+
+        if (!colon || (size_t)(colon - p) != len || memcmp(p, address, len) != 0) {
+            if (b.len)
+                oz_buf_putc(&b, ',');
+            oz_buf_add(&b, p, n);
+        }
+        p += n + (p[n] == ',');
+    }
+    if (b.len)
+        oz_buf_puts(&b, hosts + chroot);
+    else
+        b.failed = true;
+    return oz_buf_take(&b);
+}
+
+/* Leaves the silent server with the same session, long before the client itself would, and before the lease ends. Each time
+ * that it comes to that the next one may come later: a whole ensemble that is slow is not helped by moving. */
+static void leave_server(struct oz_session *s)
+{
+    int64_t now = oz_now(), timeout = s->identity.timeout_ms * OZ_MS;
+    char address[64];
+    char *hosts;
+
+    if (now < s->may_move || !s->port->peer(s->conn->port, address, sizeof address))
+        return;
+    hosts = hosts_without(s->conn->hosts, address);
+    if (!hosts)
+        return;
+    s->move_pause = now < s->may_move + 10 * timeout ? 2 * s->move_pause : timeout;
+    if (s->move_pause > 10 * timeout)
+        s->move_pause = 10 * timeout;
+    s->may_move = now + s->move_pause;
+    oz_warn("session", "no answer from %s: moving to another server", address);
+    if (s->port->set_hosts(s->conn->port, hosts)) {
+        free(s->conn->hosts);
+        s->conn->hosts = hosts;
+        s->conn->fewer = true;
+        write_lease(s); /* it is a request that wakes the client up */
+    } else {
+        free(hosts);
+    }
+}
+
+static void look_for_silence(void *arg)
+{
+    struct oz_session *s = arg;
+    int64_t now = oz_now(), patience = s->identity.timeout_ms * OZ_MS / 4;
+    struct oz_op *oldest;
+
+    if (!s->up || !s->connected || oz_list_empty(&s->conn->ops))
+        return;
+    oldest = oz_container(s->conn->ops.next, struct oz_op, link);
+    if (now - oldest->sent < patience) {
+        oz_timer_set(s->timers, &s->silence_timer, oldest->sent + patience, look_for_silence, s);
+    } else if (now - oldest->sent < 2 * patience || s->silence_late) {
+        s->silence_late = false;
+        leave_server(s);
+        oz_timer_set(s->timers, &s->silence_timer, now + patience / 2, look_for_silence, s);
+    } else { /* we were stopped ourselves: the answer may be on its way through the client's threads */
+        s->silence_late = true;
+        oz_timer_set(s->timers, &s->silence_timer, now + patience / 8, look_for_silence, s);
+    }
+}
 
 /* Regularly; but while nothing is granted, at the very moment at which a write can prove an earlier one. */
 static void schedule_lease_write(struct oz_session *s)
@@ -318,6 +398,8 @@ static void write_lease(void *arg)
         if (oz_submit(s, &request, lease_written, s))
             s->lease_pending++;
     }
+    if (!s->silence_timer.armed)
+        look_for_silence(s);
     schedule_lease_write(s);
 }
 
@@ -754,6 +836,8 @@ static void watch_addresses(struct oz_session *s)
 
     if (s->timeout_ms * OZ_MS > period)
         period = s->timeout_ms * OZ_MS;
+    if (s->conn && s->conn->fewer)
+        period = s->timeout_ms * OZ_MS / 4;
     reconsider_later(s, period, resolve_now);
 }
 
@@ -774,6 +858,7 @@ static void resolved(void *arg, const char *hosts, const char *why)
                 oz_info("session", "the servers' addresses changed: %s", hosts);
                 free(s->conn->hosts);
                 s->conn->hosts = copy;
+                s->conn->fewer = false;
             } else {
                 free(copy);
             }
@@ -919,6 +1004,7 @@ static void port_disconnected(struct oz_session *s)
         return;
     s->connected = false;
     oz_timer_clear(s->timers, &s->lease_timer);
+    oz_timer_clear(s->timers, &s->silence_timer);
     watch_addresses(s);
     if (!s->up)
         return;
@@ -940,6 +1026,7 @@ static void end_session(struct oz_session *s, const char *loss)
     s->identity = (struct oz_identity){0};
     s->conn = NULL;
     oz_timer_clear(s->timers, &s->lease_timer);
+    oz_timer_clear(s->timers, &s->silence_timer);
     oz_timer_clear(s->timers, &s->resolve_timer);
     oz_timer_clear(s->timers, &s->fail_timer);
     if (!conn)

@@ -5,6 +5,7 @@
 #include "session/port.h"
 
 #include <errno.h>
+#include <netdb.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -327,6 +328,16 @@ static void zk_identity(void *p, struct oz_identity *out)
     out->timeout_ms = zoo_recv_timeout(port->zh);
 }
 
+static bool zk_peer(void *p, char *address, size_t size)
+{
+    struct zkport *port = p;
+    struct sockaddr_storage peer;
+    socklen_t len = sizeof peer;
+
+    return zookeeper_get_connected_host(port->zh, (struct sockaddr *)&peer, &len) &&
+           getnameinfo((struct sockaddr *)&peer, len, address, (socklen_t)size, NULL, 0, NI_NUMERICHOST) == 0;
+}
+
 static bool zk_set_hosts(void *p, const char *hosts)
 {
     struct zkport *port = p;
@@ -346,4 +357,4 @@ static void zk_close(void *p)
     free(port);
 }
 
-const struct oz_port_class oz_zookeeper = {zk_open, zk_submit, zk_identity, zk_set_hosts, zk_close};
+const struct oz_port_class oz_zookeeper = {zk_open, zk_submit, zk_identity, zk_peer, zk_set_hosts, zk_close};
