@@ -27,7 +27,9 @@ extern "C" {
     X(EAUTH, -16, "ZooKeeper refused the credentials or denied access")                \
     X(ECHROOT, -17, "the chroot of the connect string does not exist")                 \
     X(ESERVER, -18, "unexpected answer from ZooKeeper")                                \
-    X(EFORKED, -19, "the handle belongs to the parent process")
+    X(EFORKED, -19, "the handle belongs to the parent process")                        \
+    X(ECONFLICT, -20, "a znode is not as the write expects it")                        \
+    X(EUNKNOWN, -21, "the connection broke, and the outcome is unknown")
 
 typedef enum odezk_error {
 #define ODEZK_ERROR_ENUM(name, number, text) ODEZK_##name = (number),

@@ -10,5 +10,6 @@
 #include <odezk/log.h>
 #include <odezk/member.h>
 #include <odezk/version.h>
+#include <odezk/write.h>
 
 #endif

@@ -153,6 +153,11 @@ int64_t oz_election_epoch(const struct oz_election *e)
     return held && oz_now() < end ? held : 0;
 }
 
+const char *oz_election_path(const struct oz_election *e, int64_t epoch)
+{
+    return e->master && e->epoch == epoch ? oz_seat_path(e->seat) : NULL;
+}
+
 bool oz_election_drop(struct oz_election *e)
 {
     return oz_election_epoch(e) && atomic_exchange(&e->held, 0) != 0;

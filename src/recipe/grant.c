@@ -88,6 +88,20 @@ static void drop_ref(odezk_lock *lock)
     unref_unlock(grants);
 }
 
+odezk_lock *oz_grant_ref(odezk_lock *lock)
+{
+    pthread_mutex_lock(&lock->grants->lock);
+    lock->refs++;
+    pthread_mutex_unlock(&lock->grants->lock);
+    return lock;
+}
+
+void oz_grant_unref(odezk_lock *lock)
+{
+    pthread_mutex_lock(&lock->grants->lock);
+    drop_ref(lock);
+}
+
 static void tell_lost(struct oz_msg *msg)
 {
     odezk_lock *lock = oz_container(msg, odezk_lock, lost_msg);

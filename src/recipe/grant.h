@@ -49,6 +49,10 @@ void oz_grant_lose(odezk_lock *lock);
 /* The dispatcher's: the entry forgets it. */
 void oz_grant_forget(odezk_lock *lock);
 
+/* Keeps the handle's memory, whatever its owner does. Any thread. */
+odezk_lock *oz_grant_ref(odezk_lock *lock);
+void oz_grant_unref(odezk_lock *lock);
+
 /* ---- attempts ---- */
 
 struct odezk_lock_request {

@@ -773,6 +773,13 @@ void oz_locks_cancel(odezk_lock_request *request)
         step(e);
 }
 
+const char *oz_locks_path(const odezk_lock *lock)
+{
+    const struct entry *e = lock->entry;
+
+    return e && e->grant == lock ? e->path : NULL;
+}
+
 /* Goes through all entries; `visit` may free the one it is given. */
 static void each_entry(struct oz_locks *locks, void (*visit)(struct entry *e))
 {

@@ -28,6 +28,9 @@ const char *oz_lock_mistake(const char *space, const char *key);
 void oz_locks_acquire(struct oz_locks *locks, odezk_lock_request *request);
 void oz_locks_cancel(odezk_lock_request *request);
 
+/* The znode that a grant stands for; NULL when the grant is over. */
+const char *oz_locks_path(const odezk_lock *lock);
+
 /* Ends everything: attempts fail with ODEZK_ECLOSED, grants are lost. */
 void oz_locks_close(struct oz_locks *locks);
 /* After the session is closed. */

@@ -36,7 +36,7 @@ enum oz_verb {
 
 #define OZ_EPHEMERAL 1
 #define OZ_SEQUENCE 2
-#define OZ_MULTI_MAX 4
+#define OZ_MULTI_MAX 16
 
 /* All pointers are the caller's and are needed during the call only. */
 struct oz_request {
@@ -45,6 +45,8 @@ struct oz_request {
     const void *data; /* CREATE, SET */
     size_t len;
     int flags; /* CREATE */
+    bool versioned; /* SET, DELETE, CHECK: only if the node has this version */
+    int32_t version;
     bool watch; /* GET, CHILDREN: be told of the next change of this path */
     bool retry; /* harmless when done twice: the session repeats it until the outcome is known */
     const struct oz_request *items; /* MULTI: CREATE, DELETE, SET, CHECK */

@@ -47,14 +47,13 @@ struct oz_op {
     struct oz_list link;
     struct conn *conn; /* while in flight */
     struct oz_request request;
-    struct oz_request items[OZ_MULTI_MAX];
     oz_op_cb cb;
     void *owner;
     int64_t sent, acked;
     struct oz_reply reply;
     void *reply_memory;
     bool answered; /* with OZ_GONE, before its real reply came */
-    char text[];   /* what the requests' pointers point to */
+    struct oz_request items[]; /* of a multi; behind them what the requests' pointers point to */
 };
 
 struct watch_msg {
@@ -450,7 +449,7 @@ static void copy_request(struct oz_request *to, const struct oz_request *from, c
 
 static struct oz_op *new_op(const struct oz_request *request)
 {
-    size_t size = text_size(request), i;
+    size_t size = text_size(request) + request->count * sizeof *request, i;
     struct oz_op *op;
     char *text;
 
@@ -460,7 +459,7 @@ static struct oz_op *new_op(const struct oz_request *request)
     if (!op)
         return NULL;
     oz_list_init(&op->link);
-    text = op->text;
+    text = (char *)(op->items + request->count);
     copy_request(&op->request, request, &text);
     for (i = 0; i < request->count; i++)
         copy_request(&op->items[i], &request->items[i], &text);

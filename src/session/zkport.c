@@ -237,6 +237,11 @@ static int mode_of(const struct oz_request *r)
     return (r->flags & OZ_EPHEMERAL ? ZOO_EPHEMERAL : 0) | (r->flags & OZ_SEQUENCE ? ZOO_SEQUENCE : 0);
 }
 
+static int version_of(const struct oz_request *r)
+{
+    return r->versioned ? r->version : -1;
+}
+
 static const struct ACL_vector *acl_of(const struct zkport *port)
 {
     return port->creator_only ? &ZOO_CREATOR_ALL_ACL : &ZOO_OPEN_ACL_UNSAFE;
@@ -255,13 +260,13 @@ static int submit_multi(struct zkport *port, const struct oz_request *r, struct 
             zoo_create_op_init(&ops[i], item->path, item->data, (int)item->len, acl_of(port), mode_of(item), NULL, 0);
             break;
         case OZ_DELETE:
-            zoo_delete_op_init(&ops[i], item->path, -1);
+            zoo_delete_op_init(&ops[i], item->path, version_of(item));
             break;
         case OZ_SET:
-            zoo_set_op_init(&ops[i], item->path, item->data, (int)item->len, -1, NULL);
+            zoo_set_op_init(&ops[i], item->path, item->data, (int)item->len, version_of(item), NULL);
             break;
         case OZ_CHECK:
-            zoo_check_op_init(&ops[i], item->path, -1);
+            zoo_check_op_init(&ops[i], item->path, version_of(item));
             break;
         default:
             return ZBADARGUMENTS;
@@ -279,13 +284,13 @@ static int submit(struct zkport *port, const struct oz_request *r, struct call *
     case OZ_CREATE:
         return zoo_acreate2(zh, r->path, r->data, (int)r->len, acl_of(port), mode_of(r), on_name, call);
     case OZ_DELETE:
-        return zoo_adelete(zh, r->path, -1, on_void, call);
+        return zoo_adelete(zh, r->path, version_of(r), on_void, call);
     case OZ_STAT:
         return zoo_awexists(zh, r->path, NULL, NULL, on_stat, call);
     case OZ_GET:
         return zoo_awget(zh, r->path, watcher, port, on_data, call);
     case OZ_SET:
-        return zoo_aset(zh, r->path, r->data, (int)r->len, -1, on_stat, call);
+        return zoo_aset(zh, r->path, r->data, (int)r->len, version_of(r), on_stat, call);
     case OZ_CHILDREN:
         return zoo_awget_children(zh, r->path, watcher, port, on_strings, call);
     case OZ_SYNC:

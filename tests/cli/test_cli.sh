@@ -35,7 +35,7 @@ ok() {
 
 # Runs odezk with the given arguments; its output is in $tmp/out, $tmp/err, its exit code in $code.
 run() {
-    "$odezk" "$@" >"$tmp/out" 2>"$tmp/err" </dev/null
+    timeout 120 "$odezk" "$@" >"$tmp/out" 2>"$tmp/err" </dev/null
     code=$?
 }
 

@@ -1,0 +1,22 @@
+/* What the files of the harness know of each other. */
+#ifndef IT_INTERNAL_H
+#define IT_INTERNAL_H
+
+#include "harness.h"
+
+/* These end the program when there is no memory. */
+void *it_alloc(size_t size); /* zeroed */
+void *it_realloc(void *memory, size_t size);
+char *it_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Frees the log at the end of the test. */
+void it_keep_log(struct it_log *log);
+/* A line that a process wrote: an event's JSON is brought into its short form. */
+void it_log_add_output(struct it_log *log, const char *output);
+
+/* Ends and forgets all processes of the test. */
+void it_end_processes(void);
+/* Closes the harness' own client. */
+void it_zk_end(void);
+
+#endif

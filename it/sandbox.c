@@ -1,0 +1,195 @@
+/* The sandbox: `odezk sandbox` as a child, controlled through its standard input. */
+#include "internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { SERVERS_MAX = 3, ANSWER_MS = 90000 };
+
+static struct {
+    pid_t pid;
+    int in, out; /* its standard input and output */
+    char connect[256];
+    int count;
+    struct {
+        char address[64];
+        int port;
+        bool stopped, paused;
+    } servers[SERVERS_MAX];
+} sandbox = {.in = -1, .out = -1};
+
+static void become(int in, int out, char *const argv[], pid_t parent)
+{
+    if (prctl(PR_SET_PDEATHSIG, SIGTERM) != 0 || getppid() != parent || dup2(in, 0) < 0 ||
+        dup2(out, 1) < 0)
+        _exit(127);
+    closefrom(3);
+    execv(argv[0], argv);
+    _exit(127);
+}
+
+static bool start_child(int servers, int tick_ms)
+{
+    char count[8], tick[16];
+    char *argv[] = {(char *)it_odezk(), "sandbox", "--servers", count, "--tick", tick,
+                    "--control", "--json", NULL};
+    int in[2], out[2];
+    pid_t parent = getpid();
+
+    snprintf(count, sizeof count, "%d", servers);
+    snprintf(tick, sizeof tick, "%d", tick_ms);
+    if (pipe2(in, O_CLOEXEC) != 0 || pipe2(out, O_CLOEXEC) != 0)
+        return false;
+    sandbox.pid = fork();
+    if (sandbox.pid == 0)
+        become(in[0], out[1], argv, parent);
+    close(in[0]);
+    close(out[1]);
+    sandbox.in = in[1];
+    sandbox.out = out[0];
+    return sandbox.pid > 0;
+}
+
+/* One line, byte by byte: there is never more than one under way. */
+static bool read_line(char *line, size_t size)
+{
+    const int64_t deadline = it_now_ms() + ANSWER_MS;
+    struct pollfd fd = {.fd = sandbox.out, .events = POLLIN};
+    size_t length = 0;
+
+    while (length < size - 1) {
+        int64_t left = deadline - it_now_ms();
+        if (left <= 0 || poll(&fd, 1, (int)left) <= 0 || read(sandbox.out, line + length, 1) != 1)
+            return false;
+        if (line[length] == '\n')
+            break;
+        length++;
+    }
+    line[length] = '\0';
+    return true;
+}
+
+static void take_server(int i, const json_t *object)
+{
+    const char *address = json_string_value(json_object_get(object, "address"));
+
+    snprintf(sandbox.servers[i].address, sizeof sandbox.servers[i].address, "%s",
+             address ? address : "");
+    sandbox.servers[i].port = (int)json_integer_value(json_object_get(object, "port"));
+}
+
+static bool read_announcement(int servers)
+{
+    char line[2048];
+    json_t *object = read_line(line, sizeof line) ? json_loads(line, 0, NULL) : NULL;
+    const char *text = json_string_value(json_object_get(object, "connect"));
+    const json_t *list = json_object_get(object, "servers");
+
+    if (text)
+        snprintf(sandbox.connect, sizeof sandbox.connect, "%s", text);
+    sandbox.count = (int)json_array_size(list);
+    for (int i = 0; i < sandbox.count && i < SERVERS_MAX; i++)
+        take_server(i, json_array_get(list, (size_t)i));
+    json_decref(object);
+    return text && sandbox.count == servers;
+}
+
+bool it_sandbox_start(int servers, int tick_ms)
+{
+    if (start_child(servers, tick_ms) && read_announcement(servers))
+        return true;
+    fprintf(stderr, "the sandbox did not start\n");
+    it_sandbox_stop();
+    return false;
+}
+
+void it_sandbox_stop(void)
+{
+    if (sandbox.in >= 0)
+        close(sandbox.in);
+    if (sandbox.out >= 0)
+        close(sandbox.out);
+    sandbox.in = sandbox.out = -1;
+    if (sandbox.pid > 0)
+        while (waitpid(sandbox.pid, NULL, 0) < 0 && errno == EINTR)
+            ;
+    sandbox.pid = 0;
+}
+
+pid_t it_sandbox_pid(void)
+{
+    return sandbox.pid;
+}
+
+const char *it_servers(void)
+{
+    return sandbox.connect;
+}
+
+int it_server_count(void)
+{
+    return sandbox.count;
+}
+
+int it_server_port(int number)
+{
+    return sandbox.servers[number - 1].port;
+}
+
+const char *it_server_address(int number)
+{
+    return sandbox.servers[number - 1].address;
+}
+
+static bool command(const char *verb, int number)
+{
+    char line[256];
+
+    if (dprintf(sandbox.in, "%s %d\n", verb, number) <= 0 || !read_line(line, sizeof line))
+        return false;
+    if (strcmp(line, "ok") == 0)
+        return true;
+    it_note("%s %d: %s", verb, number, line);
+    return false;
+}
+
+bool it_server(const char *verb, int number)
+{
+    bool good = command(verb, number);
+
+    if (good && (strcmp(verb, "stop") == 0 || strcmp(verb, "start") == 0)) {
+        sandbox.servers[number - 1].stopped = strcmp(verb, "stop") == 0;
+        sandbox.servers[number - 1].paused = false;
+    } else if (good) {
+        sandbox.servers[number - 1].paused = strcmp(verb, "pause") == 0;
+    }
+    return good;
+}
+
+bool it_all_servers(const char *verb)
+{
+    bool good = true;
+
+    for (int i = 1; i <= sandbox.count; i++)
+        good = it_server(verb, i) && good;
+    return good;
+}
+
+void it_mend_servers(void)
+{
+    for (int i = 1; i <= sandbox.count; i++) {
+        if (sandbox.servers[i - 1].paused)
+            it_server("cont", i);
+        if (sandbox.servers[i - 1].stopped)
+            it_server("start", i);
+    }
+}
