@@ -217,7 +217,7 @@ static int copy_value(struct oz_value *to, const struct oz_value *from)
 
 int odezk_config_copy(const odezk_config *config, odezk_config **out)
 {
-    odezk_config *copy;
+    odezk_config *copy = NULL;
     size_t i;
     int rc;
 

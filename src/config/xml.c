@@ -505,7 +505,7 @@ static bool is_two_byte(const char *text, size_t length)
 /* Finds what libxml2 has no good words for; false when nothing is left to parse. */
 static bool look_over(const char *file, const char *text, size_t length, odezk_problems *problems)
 {
-    const char *start = strncmp(text, "\xef\xbb\xbf", 3) == 0 ? text + 3 : text;
+    const char *start = length >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? text + 3 : text;
     size_t n = strlen(text);
 
     if (n < length) {
