@@ -31,3 +31,5 @@ examples_engine_engine_CPPFLAGS = $(EXAMPLE_CPPFLAGS)
 examples_engine_engine_CFLAGS = $(AM_CFLAGS) $(SQLITE_CFLAGS)
 examples_engine_engine_LDFLAGS = $(EXAMPLE_LDFLAGS)
 examples_engine_engine_LDADD = libodezk.la $(SQLITE_LIBS)
+
+EXTRA_DIST += quickstart .ci/deps doc/engine.md

@@ -7,23 +7,20 @@
 
 static void on_lost(odezk_lock *lock, void *arg)
 {
-    atomic_bool *lost = arg;
-
     (void)lock;
-    atomic_store(lost, true);
+    atomic_store((atomic_bool *)arg, true);
 }
 
 static void work(odezk_lock *lock, const char *key)
 {
     const struct timespec part = {0, 100000000};
     atomic_bool lost = false;
-    int i;
 
     /* The token goes with whatever is written: the receiver refuses one smaller than it has seen.
      */
     printf("%s is mine, fencing token %lld\n", key, (long long)odezk_lock_token(lock));
     odezk_lock_on_lost(lock, on_lost, &lost);
-    for (i = 0; i < 20 && !atomic_load(&lost); i++)
+    for (int i = 0; i < 20 && !atomic_load(&lost); i++)
         nanosleep(&part, NULL);
     puts(odezk_lock_release(lock) == ODEZK_OK ? "done" : "lost on the way");
 }

@@ -36,6 +36,11 @@ int64_t it_boottime_ns(void)
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
+static void destroy(void *claims)
+{
+    it_claims_free(claims);
+}
+
 static struct it_claims *map(int fd, bool own)
 {
     struct it_claims *claims = it_alloc(sizeof *claims);
@@ -46,6 +51,7 @@ static struct it_claims *map(int fd, bool own)
         perror("mmap");
         exit(1);
     }
+    it_keep(claims, destroy);
     return claims;
 }
 
@@ -74,6 +80,7 @@ void it_claims_free(struct it_claims *claims)
 {
     if (!claims)
         return;
+    it_forget(claims);
     munmap(claims->shared, sizeof *claims->shared);
     if (claims->fd >= 0)
         close(claims->fd);
@@ -104,7 +111,8 @@ void it_claim(struct it_claims *claims, int claimant, int64_t token, int64_t bef
     if (i >= CLAIMS_MAX)
         return;
     shared->claims[i].claimant = claimant;
-    /* It was believed in at one moment between the two times; from the second on that is certain. */
+    /* It was believed in at one moment between the two times; from the second on that is certain.
+     */
     shared->claims[i].first = after_ns;
     atomic_store(&shared->claims[i].last, before_ns);
     atomic_store(&shared->claims[i].token, token);

@@ -1,7 +1,7 @@
 /*
  * What the integration tests share. Each program is one family of scenarios on one sandbox of real
- * servers; each test has a base path of its own, and may leave nothing: no znode, process, thread or
- * descriptor. Only the main thread may use these functions, unless they say otherwise.
+ * servers; each test has a base path of its own, and may leave nothing: no znode, process, thread
+ * or descriptor. Only the main thread may use these functions, unless they say otherwise.
  */
 #ifndef IT_HARNESS_H
 #define IT_HARNESS_H
@@ -29,9 +29,8 @@
 /* ---- the program (harness.c) ---- */
 
 enum {
-    IT_FAULTS = 1,  /* kills, stops or pauses something: not run with --faultless */
-    IT_QUORUM = 2,  /* needs three servers */
-    IT_BORROWED = 4 /* the handles are the test's own business */
+    IT_FAULTS = 1, /* kills, stops or pauses something: not run with --faultless */
+    IT_QUORUM = 2  /* needs three servers */
 };
 
 struct it_test {
@@ -57,7 +56,8 @@ const char *it_root(void);
 /* A path below the root: valid until the fourth call after it. */
 const char *it_path(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* The session timeouts: one that notices deaths soon, and one that no hiccup of the machine ends. */
+/* The session timeouts: one that notices deaths soon, and one that no hiccup of the machine ends.
+ */
 enum { IT_SHORT = 2000, IT_LONG = 8000 };
 void it_set_timeout(int ms); /* of what is made from now on; IT_LONG at the start of each test */
 int it_timeout(void);
@@ -88,8 +88,8 @@ void it_log_free(struct it_log *log);
 void it_log_add(struct it_log *log, const char *line);
 /* Subscribes to all events of a handle. The log lasts to the end of the test. */
 struct it_log *it_events(odezk_cluster *cluster);
-/* Waits for a line behind the last one that was waited for. NULL: it did not come. The line is valid until the end of the
- * test. */
+/* Waits for a line behind the last one that was waited for. NULL: it did not come. The line is
+ * valid until the end of the test. */
 const char *it_expect(struct it_log *log, int ms, const char *pattern);
 /* How many lines there are of this pattern, from the first. */
 int it_count(struct it_log *log, const char *pattern);
@@ -112,7 +112,8 @@ struct it_process {
     struct it_log *log; /* its lines, events in their short form */
 };
 
-/* Starts `program`, looked for in the build directory, with arguments up to NULL; standard output goes to its log. */
+/* Starts `program`, looked for in the build directory, with arguments up to NULL; standard output
+ * goes to its log. */
 struct it_process *it_start(const char *program, ...) __attribute__((sentinel));
 struct it_process *it_startv(const char *program, const char *const argv[]);
 /* `odezk node --json` in this test's cluster, with more arguments up to NULL. */
@@ -160,8 +161,8 @@ void it_zk_close(struct it_zk *zk); /* ends its session */
 /* The one that the harness itself uses; made when it is needed. */
 struct it_zk *it_zk(void);
 int it_zk_stat(struct it_zk *zk, const char *path, struct it_stat *stat);
-int it_zk_create(struct it_zk *zk, const char *path, const char *data, bool ephemeral, bool sequence, char *name,
-                 size_t size);
+int it_zk_create(struct it_zk *zk, const char *path, const char *data, bool ephemeral,
+                 bool sequence, char *name, size_t size);
 int it_zk_set(struct it_zk *zk, const char *path, const char *data);
 int it_zk_get(struct it_zk *zk, const char *path, char *data, size_t size);
 int it_zk_delete(struct it_zk *zk, const char *path);
@@ -206,8 +207,10 @@ struct it_claims *it_claims_new(void);
 int it_claims_fd(const struct it_claims *claims); /* for the descriptor of a child */
 struct it_claims *it_claims_map(int fd);
 void it_claims_free(struct it_claims *claims);
-/* Any thread or process: `claimant` was asked between the two times and said yes, with this token. */
-void it_claim(struct it_claims *claims, int claimant, int64_t token, int64_t before_ns, int64_t after_ns);
+/* Any thread or process: `claimant` was asked between the two times and said yes, with this token.
+ */
+void it_claim(struct it_claims *claims, int claimant, int64_t token, int64_t before_ns,
+              int64_t after_ns);
 int64_t it_boottime_ns(void);
 /* How many grants were seen. */
 int it_claims_count(const struct it_claims *claims);

@@ -9,6 +9,9 @@ void *it_alloc(size_t size); /* zeroed */
 void *it_realloc(void *memory, size_t size);
 char *it_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* Destroys a thing at the end of the test, the newest first, if it was not forgotten before. */
+void it_keep(void *thing, void (*destroy)(void *thing));
+void it_forget(const void *thing);
 /* Frees the log at the end of the test. */
 void it_keep_log(struct it_log *log);
 /* A line that a process wrote: an event's JSON is brought into its short form. */

@@ -48,7 +48,9 @@ static void become(const char *path, char *const argv[], int out, int extra, pid
     sigemptyset(&none);
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent)
         _exit(127);
-    if (dup2(out, STDOUT_FILENO) < 0 || (extra >= 0 && dup2(extra, 3) < 0))
+    if (dup2(out, STDOUT_FILENO) < 0)
+        _exit(127);
+    if (extra >= 0 && (extra == 3 ? fcntl(3, F_SETFD, 0) : dup2(extra, 3)) < 0)
         _exit(127);
     closefrom(extra >= 0 ? 4 : 3);
     sigprocmask(SIG_SETMASK, &none, NULL);
@@ -85,7 +87,8 @@ struct it_process *it_startv(const char *program, const char *const argv[])
     return process;
 }
 
-static struct it_process *start(const char *program, const char *const *first, int count, va_list rest)
+static struct it_process *start(const char *program, const char *const *first, int count,
+                                va_list rest)
 {
     const char *argv[ARGUMENTS_MAX + 1];
     int n = 0;
@@ -112,8 +115,8 @@ struct it_process *it_node(const char *id, ...)
 {
     char timeout[16];
     const char *const first[] = {
-        "odezk",  "node",    "--json",    "--servers", it_servers(),        "--base", it_base(),
-        "--cluster", "c", "--id", id,         "--session-timeout", timeout};
+        "odezk",     "node", "--json", "--servers", it_servers(),        "--base", it_base(),
+        "--cluster", "c",    "--id",   id,          "--session-timeout", timeout};
     va_list rest;
 
     snprintf(timeout, sizeof timeout, "%d", it_timeout());

@@ -27,21 +27,21 @@ static struct {
     } servers[SERVERS_MAX];
 } sandbox = {.in = -1, .out = -1};
 
-static void become(int in, int out, char *const argv[], pid_t parent)
+static void become(int in, int out, const char *const argv[], pid_t parent)
 {
     if (prctl(PR_SET_PDEATHSIG, SIGTERM) != 0 || getppid() != parent || dup2(in, 0) < 0 ||
         dup2(out, 1) < 0)
         _exit(127);
     closefrom(3);
-    execv(argv[0], argv);
+    execv(argv[0], (char *const *)argv);
     _exit(127);
 }
 
 static bool start_child(int servers, int tick_ms)
 {
     char count[8], tick[16];
-    char *argv[] = {(char *)it_odezk(), "sandbox", "--servers", count, "--tick", tick,
-                    "--control", "--json", NULL};
+    const char *argv[] = {it_odezk(), "sandbox",   "--servers", count, "--tick",
+                          tick,       "--control", "--json",    NULL};
     int in[2], out[2];
     pid_t parent = getpid();
 

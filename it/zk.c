@@ -42,6 +42,11 @@ static zhandle_t *connect_to(const struct it_zk *zk, const clientid_t *id)
     return zookeeper_init2(zk->servers, ignore, zk->timeout_ms, id, NULL, 0, drop_line);
 }
 
+static void destroy(void *zk)
+{
+    it_zk_close(zk);
+}
+
 struct it_zk *it_zk_open(const char *servers, int timeout_ms)
 {
     struct it_zk *zk = it_alloc(sizeof *zk);
@@ -54,6 +59,7 @@ struct it_zk *it_zk_open(const char *servers, int timeout_ms)
         perror("zookeeper_init");
         exit(1);
     }
+    it_keep(zk, destroy);
     return zk;
 }
 
@@ -61,14 +67,17 @@ void it_zk_close(struct it_zk *zk)
 {
     if (!zk)
         return;
+    it_forget(zk);
     zookeeper_close(zk->handle);
     free(zk);
 }
 
 struct it_zk *it_zk(void)
 {
-    if (!own)
+    if (!own) {
         own = it_zk_open(it_servers(), 30000);
+        it_forget(own); /* it is closed after everything else */
+    }
     return own;
 }
 
@@ -277,7 +286,7 @@ static bool unknown_or_connected(void *arg)
 
 bool it_zk_expire(int64_t session)
 {
-    struct it_zk zk = {.timeout_ms = 30000};
+    struct it_zk zk = {.timeout_ms = 4000};
     struct ending ending = {.zk = &zk, .id = {.client_id = session}};
 
     make_password(session, ending.id.passwd);

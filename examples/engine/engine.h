@@ -26,8 +26,9 @@ struct node {
     const char *id, *db;
     odezk_cluster *cluster;
     atomic_bool stop;
+    atomic_bool member; /* at present, in this incarnation */
+    _Atomic int64_t incarnation;
     atomic_bool refused;
-    _Atomic int64_t incarnation; /* 0: not a member at present */
     atomic_long ran, put_back;
     pthread_mutex_t lock;
     pthread_cond_t look; /* there may be something to take over, or it is time to stop */

@@ -29,6 +29,7 @@ void say(const struct node *n, const char *format, ...)
 static void on_ready(struct node *n, const odezk_event *e)
 {
     atomic_store(&n->incarnation, e->incarnation);
+    atomic_store(&n->member, true);
     say(n, "joined as incarnation %lld", (long long)e->incarnation);
     take_over_look(n);
 }
@@ -36,7 +37,7 @@ static void on_ready(struct node *n, const odezk_event *e)
 static void on_session(struct node *n, const odezk_event *e)
 {
     if (e->state == ODEZK_SESSION_LOST || e->state == ODEZK_SESSION_CLOSED)
-        atomic_store(&n->incarnation, 0);
+        atomic_store(&n->member, false);
     if (e->state == ODEZK_SESSION_SUSPENDED || e->state == ODEZK_SESSION_LOST)
         say(n, "session %s", odezk_session_state_name(e->state));
 }
@@ -133,7 +134,7 @@ static int run_jobs(struct node *n, struct workers *workers, const sigset_t *sig
     while (!atomic_load(&n->refused)) {
         if (sigtimedwait(signals, NULL, &tick) > 0)
             return EXIT_DONE;
-        if (atomic_load(&n->incarnation))
+        if (atomic_load(&n->member))
             workers_feed(workers);
     }
     return EXIT_FAILED;

@@ -29,6 +29,11 @@ static inline void oz_list_append(struct oz_list *head, struct oz_list *node)
     head->prev = node;
 }
 
+static inline void oz_list_prepend(struct oz_list *head, struct oz_list *node)
+{
+    oz_list_append(head->next, node);
+}
+
 /* Safe also for a node that is in no list, as long as it was initialised. */
 static inline void oz_list_remove(struct oz_list *node)
 {

@@ -27,7 +27,8 @@
 #define TEXT_MAX                                                                                   \
     900 /* log4c's "dated" layout cuts at 1,023 bytes, with its own prefix before the text */
 #define FLUSH_TIME OZ_SECOND
-#define REPEAT_TIME OZ_SECOND
+#define REPEAT_TIME OZ_SECOND /* at first; longer and longer for a line that keeps coming */
+#define REPEAT_TIME_MAX (64 * OZ_SECOND)
 #define REPEAT_SLOTS 8
 #define PATH_SIZE 4096
 #define CATEGORIES 64 /* of log4c, as many as are looked at */
@@ -51,6 +52,7 @@ _Static_assert(offsetof(struct line, text) == sizeof(struct header),
 /* A line of the C client that was logged a moment ago, and how often it came again since. */
 struct repeat {
     int64_t since; /* 0: a free slot */
+    int64_t time;  /* for which repetitions are only counted */
     uint64_t count;
     odezk_log_level level;
     uint32_t hash;
@@ -71,8 +73,7 @@ static char log4c_file[PATH_SIZE];
 /* All of `shared`; held for copies only, never while a line is delivered. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t wake = PTHREAD_COND_INITIALIZER; /* there is something for the log thread */
-static pthread_cond_t delivered =
-    PTHREAD_COND_INITIALIZER; /* a line was delivered, or the thread ends */
+static pthread_cond_t delivered = PTHREAD_COND_INITIALIZER; /* a line, or the thread ends */
 static struct {
     size_t start, used;
     uint64_t dropped;
@@ -93,9 +94,20 @@ static pthread_once_t fork_handler_once = PTHREAD_ONCE_INIT;
 
 /* ---- text ---- */
 
-static bool is_control(const unsigned char *p)
+/* The bytes of the control character at p, 0 if it is none. U+0080 to U+009F steer terminals too.
+ */
+static size_t control_size(const unsigned char *p)
 {
-    return *p < 0x20 || *p == 0x7f || (*p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0);
+    if (*p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0)
+        return 2;
+    return *p < 0x20 || *p == 0x7f;
+}
+
+static size_t escape(char *out, unsigned char c)
+{
+    if (c == '\n' || c == '\r' || c == '\t')
+        return (size_t)sprintf(out, "\\%c", c == '\n' ? 'n' : c == '\r' ? 'r' : 't');
+    return (size_t)sprintf(out, "\\x%02x", c);
 }
 
 /* Ends an overlong text with dots, not inside a character. */
@@ -113,22 +125,20 @@ static uint32_t cut(char *out, size_t n)
  */
 static uint32_t clean(char *out, const char *text)
 {
-    size_t length = strlen(text), n = 0, i;
+    const unsigned char *p = (const unsigned char *)text, *end = p + strlen(text);
+    size_t n = 0;
 
-    while (length > 0 && (text[length - 1] == '\n' || text[length - 1] == '\r'))
-        length--;
-    for (i = 0; i < length; i++) {
-        const unsigned char *p = (const unsigned char *)text + i;
-        bool control = is_control(p);
+    while (end > p && (end[-1] == '\n' || end[-1] == '\r'))
+        end--;
+    while (p < end) {
+        size_t control = control_size(p);
 
-        if (n + (control ? 4 : 1) > TEXT_MAX - 3)
+        if (n + (control ? 4 * control : 1) > TEXT_MAX - 3)
             return cut(out, n);
         if (!control)
-            out[n++] = text[i];
-        else if (*p == '\n' || *p == '\r' || *p == '\t')
-            n += (size_t)sprintf(out + n, "\\%c", *p == '\n' ? 'n' : *p == '\r' ? 'r' : 't');
-        else
-            n += (size_t)sprintf(out + n, "\\x%02x", *p);
+            out[n++] = (char)*p++;
+        for (; control > 0; control--)
+            n += escape(out + n, *p++);
     }
     out[n] = '\0';
     return (uint32_t)n;
@@ -264,7 +274,7 @@ static struct repeat *repeat_slot(uint32_t hash)
     return oldest;
 }
 
-/* Whether the line came within the last second already; then it is only counted. */
+/* Whether the line came a moment ago already; then it is only counted. */
 static bool is_repeat(const struct line *line)
 {
     uint32_t hash = oz_hash(line->text);
@@ -273,12 +283,13 @@ static bool is_repeat(const struct line *line)
 
     if (!r)
         return false;
-    if (r->since && (r->count > 0 || now - r->since < REPEAT_TIME)) {
+    if (r->since && (r->count > 0 || now - r->since < r->time)) {
         r->count++;
-        pthread_cond_signal(&wake); /* it has to look again after a second */
+        pthread_cond_signal(&wake); /* it has to look again in time */
         return true;
     }
     r->since = now;
+    r->time = REPEAT_TIME;
     r->level = line->header.level;
     r->hash = hash;
     snprintf(r->text, sizeof r->text, "%.*s", (int)sizeof r->text - 1, line->text);
@@ -293,7 +304,7 @@ static bool take_repeat(struct line *line)
     for (i = 0; i < REPEAT_SLOTS; i++) {
         struct repeat *r = &shared.repeats[i];
 
-        if (r->count == 0 || (!shared.stop && now - r->since < REPEAT_TIME))
+        if (r->count == 0 || (!shared.stop && now - r->since < r->time))
             continue;
         line->header = (struct header){.category = "odezk.zookeeper", .level = r->level};
         line->header.time_ms = oz_wall_ms();
@@ -301,6 +312,7 @@ static bool take_repeat(struct line *line)
                  (unsigned long long)r->count);
         r->count = 0;
         r->since = now;
+        r->time = r->time < REPEAT_TIME_MAX ? 2 * r->time : REPEAT_TIME_MAX;
         return true;
     }
     return false;
@@ -313,8 +325,8 @@ static int64_t next_repeat(void)
     size_t i;
 
     for (i = 0; i < REPEAT_SLOTS; i++)
-        if (shared.repeats[i].count > 0 && shared.repeats[i].since + REPEAT_TIME < at)
-            at = shared.repeats[i].since + REPEAT_TIME;
+        if (shared.repeats[i].count > 0 && shared.repeats[i].since + shared.repeats[i].time < at)
+            at = shared.repeats[i].since + shared.repeats[i].time;
     return at;
 }
 
@@ -467,7 +479,10 @@ static int create_thread(void)
     sigset_t all, old;
     int err;
 
+    pthread_mutex_lock(&lock); /* a thread may come late that saw the log open before */
     shared.stop = shared.ended = false;
+    memset(shared.repeats, 0, sizeof shared.repeats);
+    pthread_mutex_unlock(&lock);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
     err = pthread_create(&thread, NULL, run, NULL);
@@ -543,7 +558,6 @@ static void in_child(void)
     shared.dropped = 0;
     shared.stop = true;
     shared.delivering = false;
-    memset(shared.repeats, 0, sizeof shared.repeats);
     in_log_thread = false;
     atomic_store(&is_open, false);
     atomic_store(&forked, true);

@@ -31,6 +31,12 @@ int common_fail(const struct cli *cli, int error)
     return common_exit_code(error);
 }
 
+int common_unreachable(const struct cli *cli, int timeout_ms)
+{
+    cli_error(cli, "no ZooKeeper server answered within %d ms", timeout_ms);
+    return EXIT_UNREACHABLE;
+}
+
 int common_out_of_memory(const struct cli *cli)
 {
     return common_fail(cli, ODEZK_ENOMEM);

@@ -33,6 +33,9 @@ int common_exit_code(int error);
 /* Tells a failed call's error, in the words of odezk_last_error(), and returns its exit code. */
 int common_fail(const struct cli *cli, int error);
 
+/* Tells that no server was reached in this time; an exit code. */
+int common_unreachable(const struct cli *cli, int timeout_ms);
+
 int common_out_of_memory(const struct cli *cli);
 
 #endif

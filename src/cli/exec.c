@@ -35,7 +35,7 @@ struct exec {
     struct child child;
 
     pthread_mutex_t mutex; /* of what follows, written by callbacks */
-    bool connected, answered, lost;
+    bool connected, refused, answered, lost;
     int error; /* of the attempt to lock */
 };
 
@@ -110,7 +110,9 @@ static void on_event(odezk_cluster *cluster, const odezk_event *event, void *arg
 
     (void)cluster;
     pthread_mutex_lock(&exec->mutex);
-    if (event->type == ODEZK_EVENT_SESSION && event->state == ODEZK_SESSION_CONNECTED)
+    if (event->type == ODEZK_EVENT_REFUSED)
+        exec->refused = true;
+    else if (event->state == ODEZK_SESSION_CONNECTED)
         exec->connected = true;
     wake(exec);
 }
@@ -174,16 +176,16 @@ static int connect_to_servers(struct exec *exec)
         error = odezk_cluster_start(exec->cluster);
     if (error != ODEZK_OK)
         return common_fail(exec->cli, error);
-    while (!read_flag(exec, &exec->connected) && loop_now_ms() < deadline) {
+    while (!read_flag(exec, &exec->connected)) {
+        if (read_flag(exec, &exec->refused))
+            return common_fail(exec->cli, odezk_cluster_join(exec->cluster, 0));
+        if (loop_now_ms() >= deadline)
+            return common_unreachable(exec->cli, exec->connect_timeout_ms);
         int number = wait_for_news(exec, deadline);
         if (ends(number))
             return 128 + number;
-        error = odezk_cluster_join(exec->cluster, 0);
-        if (error != ODEZK_OK && error != ODEZK_EUNREACHABLE && error != ODEZK_ETIMEDOUT)
-            return common_fail(exec->cli, error);
     }
-    error = odezk_cluster_join(exec->cluster, 0);
-    return error == ODEZK_OK ? EXIT_DONE : common_fail(exec->cli, error);
+    return EXIT_DONE;
 }
 
 static int lock_failed(const struct exec *exec)

@@ -146,13 +146,10 @@ static void write_lines(struct follow *follow)
         output_failed(follow, strerror(errno));
 }
 
-/* Asks why there is no connection, or not any more, and leaves if there is a reason to. */
+/* Asks why the handle was closed, and leaves. */
 static void ask_why(struct follow *follow)
 {
-    int error = odezk_cluster_join(follow->cluster, 0);
-
-    if (error != ODEZK_OK)
-        leave(follow, common_fail(follow->cli, error));
+    leave(follow, common_fail(follow->cli, odezk_cluster_join(follow->cluster, 0)));
 }
 
 /* Draws the conclusions from what the callback noted. True when all is over. */
@@ -178,8 +175,7 @@ static bool too_late(struct follow *follow)
 {
     if (follow->leaving)
         return true;
-    follow->deadline = -1;
-    ask_why(follow);
+    leave(follow, common_unreachable(follow->cli, follow->options->connect_timeout_ms));
     return false;
 }
 

@@ -83,6 +83,8 @@ static void on_session(void *self, enum oz_session_event event)
 {
     odezk_cluster *c = self;
 
+    if (event == OZ_UP || event == OZ_RESUMED) /* resumed, the servers may be others */
+        oz_reaper_session(c->reaper, oz_session_identity(c->session), oz_session_hosts(c->session));
     if (event == OZ_UP) {
         if (c->role == ODEZK_ROLE_CLIENT) {
             pthread_mutex_lock(&c->lock);
@@ -102,7 +104,7 @@ static void on_ready(void *arg, const struct oz_node *self)
 {
     odezk_cluster *c = arg;
     int64_t incarnation = oz_incarnation(self->seq);
-    char name[OZ_MEMBER_NAME_SIZE];
+    char name[OZ_MEMBER_NAME_SIZE], path[1200];
 
     pthread_mutex_lock(&c->lock);
     c->ready = true;
@@ -115,6 +117,8 @@ static void on_ready(void *arg, const struct oz_node *self)
         oz_election_enter(c->election, self->id, incarnation);
     oz_node_name(self, name);
     oz_inbox_open(c->inbox, name);
+    snprintf(path, sizeof path, "%s/members/%s", c->root, name);
+    oz_reaper_member(c->reaper, path);
 }
 
 static void on_unready(void *arg)
@@ -126,6 +130,7 @@ static void on_unready(void *arg)
     pthread_mutex_unlock(&c->lock);
     oz_election_withdraw(c->election, "removed");
     oz_inbox_remove(c->inbox);
+    oz_reaper_member(c->reaper, NULL);
 }
 
 static void on_member(void *arg, odezk_member_change change, const struct oz_node *node)
@@ -320,7 +325,8 @@ static bool make_parts(odezk_cluster *c, const odezk_config *config)
     struct oz_listener listener = {on_session, c};
 
     c->session = oz_session_new(&session);
-    if (!c->session || !make_locks(c, (int)odezk_config_number(config, "lock-handovers")))
+    c->reaper = oz_reaper_new(config);
+    if (!c->session || !c->reaper || !make_locks(c, (int)odezk_config_number(config, "lock-handovers")))
         return false;
     election.session = membership.session = c->session;
     c->election = oz_election_new(&election);
@@ -412,6 +418,7 @@ static void destroy(odezk_cluster *c)
     oz_locks_free(c->locks);
     oz_grants_unref(c->grants);
     oz_session_free(c->session);
+    oz_reaper_free(c->reaper);
     oz_dispatch_free(c->dispatch);
     oz_dispatch_free(c->caller);
     oz_subscriptions_free(c);
@@ -567,6 +574,7 @@ static void session_closed(void *arg)
         oz_timer_set(oz_session_timers(c->session), &c->leave_timer, oz_now() + OZ_MS, session_closed, c);
         return;
     }
+    oz_reaper_dismiss(c->reaper);
     on_state(c, ODEZK_SESSION_CLOSED, c->refused ? c->refusal : NULL);
     c->callbacks_done_msg.run = callbacks_done;
     oz_dispatch_post(c->caller, &c->callbacks_done_msg);

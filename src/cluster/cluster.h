@@ -3,6 +3,7 @@
 #define OZ_CLUSTER_H
 
 #include "base/list.h"
+#include "reaper/reaper.h"
 #include "recipe/election.h"
 #include "recipe/grant.h"
 #include "recipe/lock.h"
@@ -31,6 +32,7 @@ struct odezk_cluster {
     struct oz_dispatch *dispatch; /* state machines */
     struct oz_dispatch *caller;   /* user's callbacks */
     struct oz_session *session;
+    struct oz_reaper *reaper;
     struct oz_grants *grants;
     struct oz_locks *locks;
     struct oz_election *election;

@@ -134,7 +134,7 @@ static void replay(odezk_subscription *sub)
                                  .id = c->view.nodes[i].id,
                                  .incarnation = oz_incarnation(c->view.nodes[i].seq),
                                  .change = ODEZK_MEMBER_JOINED});
-    if (c->ready)
+    if (c->ready && c->role != ODEZK_ROLE_CLIENT)
         send(sub, &(odezk_event){.type = ODEZK_EVENT_READY,
                                  .time_ms = now,
                                  .id = c->self.id,

@@ -164,6 +164,10 @@ static void expand_value(struct run *run, const struct frame *frame)
 {
     const char *at = frame->property->value, *open, *close;
 
+    if (frame->property->malformed) {
+        run->wrong = true;
+        return;
+    }
     while (goes_on(run) && (open = strstr(at, "${"))) {
         add(run, frame, at, (size_t)(open - at));
         close = strchr(open, '}');

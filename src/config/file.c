@@ -1,12 +1,9 @@
 #include "config/file.h"
 
-#include "base/mem.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <odezk/error.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -41,50 +38,40 @@ static int check_type(int fd, char *why, size_t size)
     return ODEZK_ECONFIG;
 }
 
-/* Reads to the end or one byte past the bound, whichever comes first. */
-static int read_all(int fd, char *text, size_t *length)
+/* Reads to the end, or a little past the bound. 0 or an errno. */
+static int read_all(int fd, struct oz_buf *b)
 {
+    char chunk[8192];
     ssize_t n;
 
-    *length = 0;
-    while (*length <= OZ_FILE_MAX) {
-        n = read(fd, text + *length, OZ_FILE_MAX + 1 - *length);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
+    while (b->len <= OZ_FILE_MAX) {
+        n = read(fd, chunk, sizeof chunk);
+        if (n < 0 && errno != EINTR)
             return errno;
         if (n == 0)
             break;
-        *length += (size_t)n;
+        if (n > 0)
+            oz_buf_add(b, chunk, (size_t)n);
     }
     return 0;
 }
 
-static int read_fd(int fd, char **text, size_t *length, char *why, size_t size)
+static int read_fd(int fd, struct oz_buf *out, char *why, size_t size)
 {
-    char *data;
     int error, rc = check_type(fd, why, size);
 
     if (rc != ODEZK_OK)
         return rc;
-    data = oz_alloc(OZ_FILE_MAX + 2);
-    if (!data)
-        return ODEZK_ENOMEM;
-    error = read_all(fd, data, length);
-    if (error) {
-        rc = refuse_error(error, why, size);
-    } else if (*length > OZ_FILE_MAX) {
-        snprintf(why, size, "found a file of more than 1 MiB, allowed: at most 1 MiB");
-        rc = ODEZK_ECONFIG;
-    }
-    if (rc == ODEZK_OK)
-        *text = data;
-    else
-        free(data);
-    return rc;
+    error = read_all(fd, out);
+    if (error)
+        return refuse_error(error, why, size);
+    if (out->len <= OZ_FILE_MAX)
+        return out->failed ? ODEZK_ENOMEM : ODEZK_OK;
+    snprintf(why, size, "found a file of more than 1 MiB, allowed: at most 1 MiB");
+    return ODEZK_ECONFIG;
 }
 
-int oz_file_read(const char *path, char **text, size_t *length, char *why, size_t size)
+int oz_file_read(const char *path, struct oz_buf *out, char *why, size_t size)
 {
     /* O_NONBLOCK: opening a pipe must not wait for somebody to write into it. */
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), rc;
@@ -93,7 +80,7 @@ int oz_file_read(const char *path, char **text, size_t *length, char *why, size_
         return refuse_missing(path, why, size);
     if (fd < 0)
         return refuse_error(errno, why, size);
-    rc = read_fd(fd, text, length, why, size);
+    rc = read_fd(fd, out, why, size);
     close(fd);
     return rc;
 }

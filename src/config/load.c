@@ -82,10 +82,10 @@ static void put(struct load *l, enum oz_setting_id id, const char *text,
 
 /* Reads a file. ODEZK_OK or ODEZK_ENOTFOUND; anything else was dealt with and leaves nothing to do.
  */
-static int read_file(struct load *l, const char *path, char **text, size_t *length)
+static int read_file(struct load *l, const char *path, struct oz_buf *content)
 {
     char why[256];
-    int rc = oz_file_read(path, text, length, why, sizeof why);
+    int rc = oz_file_read(path, content, why, sizeof why);
 
     if (rc == ODEZK_ECONFIG)
         oz_problem(l->problems, path, 0, "%s", why);
@@ -111,17 +111,19 @@ static void check_directory(struct load *l, const char *dir)
 /* Reads the first properties file that is there. */
 static void read_properties(struct load *l, const char *dir)
 {
-    size_t i, length;
-    char *text = NULL, *path = NULL;
+    struct oz_buf content = {0};
+    char *path = NULL;
     int rc = ODEZK_ENOTFOUND;
+    size_t i;
 
     for (i = 0; i < DIALECTS && rc == ODEZK_ENOTFOUND; i++) {
         free(path);
         path = oz_config_path(dir, dialects[i].file);
-        rc = path ? read_file(l, path, &text, &length) : ODEZK_ENOMEM;
+        rc = path ? read_file(l, path, &content) : ODEZK_ENOMEM;
     }
     if (rc == ODEZK_OK) {
-        rc = oz_properties_read(path, text, length, l->problems, &l->properties);
+        rc = oz_properties_read(path, oz_buf_str(&content), content.len, l->problems,
+                                &l->properties);
         l->dialect = &dialects[i - 1];
         l->properties_path = path;
         path = NULL;
@@ -129,7 +131,7 @@ static void read_properties(struct load *l, const char *dir)
     if (rc == ODEZK_ENOMEM)
         l->rc = rc;
     free(path);
-    free(text);
+    oz_buf_free(&content);
 }
 
 static int expand(struct load *l, const struct oz_property *p, bool *secret, char **text)
@@ -174,11 +176,12 @@ static void refuse_config(struct load *l, int line, const char *value, bool secr
     oz_buf_free(&b);
 }
 
-/* The XML file that a property names, read into `text`; false when it was refused. */
-static bool read_named_xml(struct load *l, const struct oz_property *p, char **text, size_t *length)
+/* Reads the XML file that a property names; false when it was refused. */
+static bool read_named_xml(struct load *l, const struct oz_property *p, struct oz_buf *content)
 {
     char *value = NULL, *name = NULL;
     bool secret = false, usable;
+    int rc = ODEZK_ENOTFOUND;
 
     if (expand(l, p, &secret, &value) != ODEZK_OK)
         return false;
@@ -187,22 +190,26 @@ static bool read_named_xml(struct load *l, const struct oz_property *p, char **t
     usable = name && *name && strlen(name) < PATH_MAX && oz_text_is_plain(name);
     if (usable)
         l->xml_path = oz_config_path(l->config->dir, name);
-    if (!name || (usable && !l->xml_path))
+    if (!name || (usable && !l->xml_path)) {
         l->rc = ODEZK_ENOMEM;
-    else if (!usable || read_file(l, l->xml_path, text, length) == ODEZK_ENOTFOUND)
-        refuse_config(l, p->line, name, secret);
+    } else {
+        if (usable)
+            rc = read_file(l, l->xml_path, content);
+        if (rc == ODEZK_ENOTFOUND)
+            refuse_config(l, p->line, name, secret);
+    }
     free(name);
-    return *text != NULL;
+    return rc == ODEZK_OK;
 }
 
-static bool read_default_xml(struct load *l, char **text, size_t *length)
+static bool read_default_xml(struct load *l, struct oz_buf *content)
 {
     l->xml_path = oz_config_path(l->config->dir, XML_NAME);
     if (!l->xml_path) {
         l->rc = ODEZK_ENOMEM;
         return false;
     }
-    return read_file(l, l->xml_path, text, length) == ODEZK_OK;
+    return read_file(l, l->xml_path, content) == ODEZK_OK;
 }
 
 static void put_xml(void *arg, enum oz_setting_id id, const char *text, int line)
@@ -216,16 +223,15 @@ static void put_xml(void *arg, enum oz_setting_id id, const char *text, int line
 static void load_xml(struct load *l)
 {
     const struct oz_property *named = config_property(l);
-    char *text = NULL;
-    size_t length;
+    struct oz_buf content = {0};
     int rc;
 
-    if (named ? read_named_xml(l, named, &text, &length) : read_default_xml(l, &text, &length)) {
-        rc = oz_xml_read(l->xml_path, text, length, put_xml, l, l->problems);
+    if (named ? read_named_xml(l, named, &content) : read_default_xml(l, &content)) {
+        rc = oz_xml_read(l->xml_path, oz_buf_str(&content), content.len, put_xml, l, l->problems);
         if (rc != ODEZK_OK)
             l->rc = rc;
     }
-    free(text);
+    oz_buf_free(&content);
 }
 
 static void put_property(struct load *l, enum oz_setting_id id, const struct oz_property *p)

@@ -157,7 +157,7 @@ static bool read_hex(const struct character *c, size_t n, uint32_t *unit)
 }
 
 /* The text of `n` characters without their escapes; NULL when out of memory. */
-static char *unescape(struct reader *r, const struct character *c, size_t n)
+static char *unescape(struct reader *r, const struct character *c, size_t n, bool *malformed)
 {
     static const char letters[] = "trnf", meant[] = "\t\r\n\f";
     struct text text = {0};
@@ -178,6 +178,7 @@ static char *unescape(struct reader *r, const struct character *c, size_t n)
             put_unit(&text, unit);
             i += 4;
         } else {
+            *malformed = true;
             oz_problem(r->problems, r->file, c[i].line,
                        "found a malformed \\uXXXX, allowed: four hexadecimal digits after \\u");
         }
@@ -226,6 +227,7 @@ static void replace_value(struct oz_property *old, struct oz_property *p)
 
     old->value = p->value;
     old->line = p->line;
+    old->malformed = p->malformed;
     p->value = value;
     free_property(p);
 }
@@ -256,8 +258,8 @@ static int put_line(struct reader *r, struct oz_properties *out, int line)
     if (!p)
         return ODEZK_ENOMEM;
     p->line = r->length > 0 ? r->chars[0].line : line;
-    p->key = unescape(r, r->chars, key);
-    p->value = unescape(r, r->chars + value, r->length - value);
+    p->key = unescape(r, r->chars, key, &p->malformed);
+    p->value = unescape(r, r->chars + value, r->length - value, &p->malformed);
     if (!p->key || !p->value) {
         free_property(p);
         return ODEZK_ENOMEM;

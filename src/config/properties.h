@@ -11,7 +11,8 @@ struct oz_property {
     struct oz_map_node node;
     struct oz_property *next;
     char *key, *value;
-    int line; /* where it begins; of a key that is there several times, the last */
+    bool malformed; /* a mistake in it was told */
+    int line;       /* where it begins; of a key that is there several times, the last */
 };
 
 struct oz_properties {

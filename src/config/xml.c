@@ -4,7 +4,7 @@
  */
 #include "config/xml.h"
 
-#include "base/mem.h"
+#include "config/encoding.h"
 #include "config/text.h"
 #include "config/xsd.h"
 
@@ -36,6 +36,7 @@ struct reader {
     bool holds_element;      /* it has an element in it, which was told */
     bool stray_text;         /* text between settings was told, until the next tag */
     bool stopped;            /* nothing after this place is looked at */
+    int cut; /* the line of bytes that are no text, where the file ends for us; 0: none */
     bool out_of_memory;
     int first[OZ_SETTING_COUNT]; /* the line where each stood first; 0: not yet */
     struct oz_buf text;          /* of the open setting */
@@ -328,7 +329,7 @@ static const char *malformed(int code)
     case XML_ERR_DOCUMENT_END:
         return "something after the end of the root element";
     case XML_ERR_INVALID_CHAR:
-        return "a character that XML does not allow, or bytes that are none";
+        return "a character that XML does not allow";
     case XML_ERR_INVALID_HEX_CHARREF:
     case XML_ERR_INVALID_DEC_CHARREF:
     case XML_ERR_INVALID_CHARREF:
@@ -390,23 +391,17 @@ static void on_error(void *ctx, xmlErrorPtr error)
     if (r->stopped || error->level < XML_ERR_ERROR || error->domain == XML_FROM_NAMESPACE)
         return;
     r->stopped = true;
-    switch (error->code) {
-    case XML_ERR_INVALID_ENCODING:
-    case XML_I18N_CONV_FAILED:
-        problem(r, error->line,
-                "found bytes that are not text in the file's encoding, allowed: UTF-8, or what the "
-                "XML declaration names");
-        break;
-    case XML_ERR_UNKNOWN_ENCODING:
-    case XML_ERR_UNSUPPORTED_ENCODING:
-    case XML_ERR_ENCODING_NAME:
-        problem(r, error->line,
-                "found an unknown encoding in the XML declaration, allowed: UTF-8, UTF-16, "
-                "ISO-8859-1 and others by their IANA names");
-        break;
-    default:
+    if (!r->cut || error->line < r->cut)
         tell_malformed(r, error->code, error->line);
-    }
+}
+
+/* libxml2 tells some lacks of memory to the handler of the thread only, which would print them. */
+static void on_stray_error(void *ctx, xmlErrorPtr error)
+{
+    struct reader *r = ctx;
+
+    if (error->code == XML_ERR_NO_MEMORY)
+        r->out_of_memory = true;
 }
 
 static pthread_once_t initialised = PTHREAD_ONCE_INIT;
@@ -446,18 +441,16 @@ static void check_schema(struct reader *r, xmlDocPtr doc)
     }
     if (rc < 0)
         r->out_of_memory = true;
-    else if (rc > 0)
+    else if (rc > 0 && !r->out_of_memory)
         problem(r, line, "found what ode-cluster.xsd refuses, allowed: what it describes");
     xmlSchemaFreeValidCtxt(validator);
     xmlSchemaFree(schema);
     xmlSchemaFreeParserCtxt(parser);
 }
 
-static void parse(struct reader *r, const char *text, size_t length)
+static void watch_parser(struct reader *r)
 {
-    size_t before = r->problems->count;
     xmlSAXHandlerPtr sax = r->parser->sax;
-    xmlDocPtr doc;
 
     r->parser->_private = r;
     sax->startElementNs = start_element;
@@ -467,76 +460,101 @@ static void parse(struct reader *r, const char *text, size_t length)
     sax->cdataBlock = cdata;
     sax->internalSubset = doctype;
     sax->serror = on_error;
-    doc = xmlCtxtReadMemory(r->parser, text, (int)length, NULL, NULL, XML_PARSE_NONET);
-    if (doc && !r->out_of_memory && r->problems->count == before)
-        check_schema(r, doc);
-    else if (!doc && !r->stopped)
-        r->out_of_memory = true;
-    xmlFreeDoc(doc);
 }
 
-/* As XML wants it; libxml2 counts no line at a lone CR. Two-byte encodings are left to it. */
-static size_t unify_newlines(char *text, size_t length)
+static void parse_and_check(struct reader *r, const char *text, size_t length)
+{
+    size_t before = r->problems->count;
+    xmlDocPtr doc;
+
+    r->parser = xmlNewParserCtxt();
+    if (!r->parser) {
+        r->out_of_memory = true;
+        return;
+    }
+    watch_parser(r);
+    doc = xmlCtxtReadMemory(r->parser, text, (int)length, NULL, NULL,
+                            XML_PARSE_NONET | XML_PARSE_IGNORE_ENC);
+    if (!doc && !r->stopped)
+        r->out_of_memory = true;
+    if (doc && !r->out_of_memory && !r->cut && r->problems->count == before)
+        check_schema(r, doc);
+    xmlFreeDoc(doc);
+    xmlFreeParserCtxt(r->parser);
+}
+
+/* The thread's handlers belong to the program: they are borrowed. */
+static void parse(struct reader *r, const char *text, size_t length)
+{
+    xmlStructuredErrorFunc handler = xmlStructuredError;
+    void *context = xmlStructuredErrorContext;
+
+    pthread_once(&initialised, initialise);
+    xmlSetStructuredErrorFunc(r, on_stray_error);
+    parse_and_check(r, text, length);
+    xmlResetLastError();
+    xmlSetStructuredErrorFunc(context, handler);
+}
+
+/* As XML wants it; libxml2 counts no line at a lone CR. */
+static void unify_newlines(struct oz_buf *b)
 {
     size_t from, to = 0;
 
-    for (from = 0; from < length; from++) {
-        bool cr = text[from] == '\r';
+    for (from = 0; from < b->len; from++) {
+        bool cr = b->data[from] == '\r';
 
-        if (cr && from + 1 < length && text[from + 1] == '\n')
+        if (cr && from + 1 < b->len && b->data[from + 1] == '\n')
             continue;
-        text[to++] = cr ? '\n' : text[from];
+        b->data[to++] = cr ? '\n' : b->data[from];
     }
-    text[to] = '\0';
-    return to;
-}
-
-static bool is_two_byte(const char *text, size_t length)
-{
-    static const char *const marks[] = {"\xff\xfe", "\xfe\xff", "<\0", "\0<"};
-    size_t i;
-
-    for (i = 0; i < sizeof marks / sizeof *marks; i++)
-        if (length >= 2 && memcmp(text, marks[i], 2) == 0)
-            return true;
-    return false;
+    b->len = to;
 }
 
 /* Finds what libxml2 has no good words for; false when nothing is left to parse. */
-static bool look_over(const char *file, const char *text, size_t length, odezk_problems *problems)
+static bool look_over(struct reader *r, struct oz_buf *b, int encoding)
 {
-    const char *start = length >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? text + 3 : text;
+    const char *text = oz_buf_str(b);
     size_t n = strlen(text);
 
-    if (n < length) {
-        oz_problem(problems, file, newlines((const xmlChar *)text, (const xmlChar *)text + n) + 1,
-                   "found a NUL byte, allowed: text");
+    if (encoding == ODEZK_ENOTFOUND) {
+        problem(r, 1,
+                "found an unknown encoding in the XML declaration, allowed: UTF-8, UTF-16, "
+                "ISO-8859-1 and others by their IANA names");
         return false;
     }
-    if (start[strspn(start, BLANKS)])
-        return true;
-    oz_problem(problems, file, 1, "found an empty file, allowed: an element '" ROOT "'");
-    return false;
+    if (n < b->len) {
+        problem(r, newlines(BAD_CAST text, BAD_CAST text + n) + 1,
+                "found a NUL byte, allowed: text");
+        return false;
+    }
+    if (encoding == ODEZK_ECONFIG) {
+        r->cut = newlines(BAD_CAST text, BAD_CAST text + n) + 1;
+        problem(r, r->cut,
+                "found bytes that are not text in the file's encoding, allowed: UTF-8, or what the "
+                "XML declaration names");
+    } else if (!text[strspn(text, BLANKS)]) {
+        problem(r, 1, "found an empty file, allowed: an element '" ROOT "'");
+        return false;
+    }
+    return true;
 }
 
-int oz_xml_read(const char *file, char *text, size_t length, oz_xml_cb found, void *arg,
+int oz_xml_read(const char *file, const char *bytes, size_t length, oz_xml_cb found, void *arg,
                 odezk_problems *problems)
 {
     struct reader r = {.file = file, .found = found, .arg = arg, .problems = problems};
+    struct oz_buf text = {0};
+    int encoding = oz_encoding_convert(bytes, length, &text);
 
-    if (!is_two_byte(text, length)) {
-        length = unify_newlines(text, length);
-        if (!look_over(file, text, length, problems))
-            return ODEZK_OK;
-    }
+    unify_newlines(&text);
     r.open = OZ_SETTING_COUNT;
-    pthread_once(&initialised, initialise);
-    r.parser = xmlNewParserCtxt();
-    if (!r.parser)
-        return ODEZK_ENOMEM;
-    parse(&r, text, length);
-    xmlFreeParserCtxt(r.parser);
-    xmlResetLastError();
+    if (oz_buf_failed(&text)) {
+        r.out_of_memory = true;
+    } else if (look_over(&r, &text, encoding)) {
+        parse(&r, oz_buf_str(&text), text.len);
+    }
+    oz_buf_free(&text);
     oz_buf_free(&r.text);
     return r.out_of_memory ? ODEZK_ENOMEM : ODEZK_OK;
 }

@@ -48,13 +48,10 @@ void oz_lease_acked(struct oz_lease *l, int64_t sent, int64_t acked)
         l->count -= i; /* older ones can prove nothing more */
         memmove(l->ring, l->ring + i, (size_t)l->count * sizeof l->ring[0]);
     }
-    /* Candidates closer together than the ring can hold over one lag would push the useful ones out. */
-    if (l->count > 0 && sent - l->ring[l->count - 1].sent < l->lag / (OZ_LEASE_RING / 2))
+    /* A few candidates over one lag are enough. In a full ring the oldest stay: they are proven first, and that makes room. */
+    if (l->count == OZ_LEASE_RING ||
+        (l->count > 0 && sent - l->ring[l->count - 1].sent < l->lag / (OZ_LEASE_RING / 2)))
         return;
-    if (l->count == OZ_LEASE_RING) {
-        l->count--;
-        memmove(l->ring, l->ring + 1, (size_t)l->count * sizeof l->ring[0]);
-    }
     l->ring[l->count].sent = sent;
     l->ring[l->count].acked = acked;
     l->count++;

@@ -80,20 +80,21 @@ struct oz_port_events {
     void (*reply)(void *ctx, void *token, const struct oz_reply *reply);
 };
 
-struct oz_port_options {
-    const char *hosts; /* numeric addresses, as the C client wants them, chroot included */
-    int timeout_ms;
-    const char *auth; /* "digest:user:password", or "" */
-};
-
 struct oz_identity {
     int64_t id;
     char password[16];
     int timeout_ms; /* as negotiated */
 };
 
+struct oz_port_options {
+    const char *hosts; /* numeric addresses, as the C client wants them, chroot included */
+    int timeout_ms;
+    const char *auth; /* "digest:user:password", or "" */
+    const struct oz_identity *resume; /* the session of a process that is dead; NULL: a new one */
+};
+
 struct oz_port_class {
-    /* Begins a new session; does not block on the network. NULL: errno says why. */
+    /* Begins a session; does not block on the network. NULL: errno says why. */
     void *(*open)(const struct oz_port_options *options, const struct oz_port_events *events, void *ctx);
     /* True: exactly one reply with this token follows, unless the port is closed before. */
     bool (*submit)(void *port, const struct oz_request *request, void *token);

@@ -221,6 +221,16 @@ int oz_session_timeout(const struct oz_session *s)
     return s->identity.timeout_ms;
 }
 
+const struct oz_identity *oz_session_identity(const struct oz_session *s)
+{
+    return &s->identity;
+}
+
+const char *oz_session_hosts(const struct oz_session *s)
+{
+    return s->conn ? s->conn->hosts : "";
+}
+
 int64_t oz_session_lease_end(const struct oz_session *s)
 {
     return oz_lease_end(&s->lease);
@@ -523,8 +533,7 @@ static void op_replied(struct oz_msg *msg)
         op->reply_memory = NULL;
         op->conn = NULL;
         oz_list_append(&s->parked, &op->link);
-        if (!s->flush_timer.armed)
-            oz_timer_set(s->timers, &s->flush_timer, oz_now() + RETRY_AFTER, flush, s);
+        flush_later(s);
         return;
     }
     finish_op(op);
@@ -532,7 +541,8 @@ static void op_replied(struct oz_msg *msg)
         flush(s);
 }
 
-static void send_op(struct oz_session *s, struct oz_op *op)
+/* False: the client does not take it; it stays in no list. */
+static bool send_op(struct oz_session *s, struct oz_op *op)
 {
     struct conn *conn = s->conn;
 
@@ -542,11 +552,15 @@ static void send_op(struct oz_session *s, struct oz_op *op)
     oz_list_append(&conn->ops, &op->link);
     conn->in_flight++;
     if (s->port->submit(conn->port, &op->request, op))
-        return;
+        return true;
     oz_list_remove(&op->link);
     conn->in_flight--;
     op->conn = NULL;
-    oz_list_append(&s->parked, &op->link);
+    return false;
+}
+
+static void flush_later(struct oz_session *s)
+{
     if (!s->flush_timer.armed)
         oz_timer_set(s->timers, &s->flush_timer, oz_now() + RETRY_AFTER, flush, s);
 }
@@ -554,15 +568,15 @@ static void send_op(struct oz_session *s, struct oz_op *op)
 static void flush(void *arg)
 {
     struct oz_session *s = arg;
-    struct oz_list todo, *node;
+    struct oz_list *node;
 
     oz_timer_clear(s->timers, &s->flush_timer);
-    oz_list_init(&todo);
-    oz_list_splice(&todo, &s->parked);
-    while (s->connected && s->conn->in_flight < IN_FLIGHT && (node = oz_list_pop(&todo)) != NULL)
-        send_op(s, oz_container(node, struct oz_op, link));
-    oz_list_splice(&todo, &s->parked); /* those that could not be sent stay behind the others */
-    oz_list_splice(&s->parked, &todo);
+    while (s->connected && s->conn->in_flight < IN_FLIGHT && (node = oz_list_pop(&s->parked)) != NULL)
+        if (!send_op(s, oz_container(node, struct oz_op, link))) { /* the others stay behind it */
+            oz_list_prepend(&s->parked, node);
+            flush_later(s);
+            return;
+        }
 }
 
 static void op_without_session(struct oz_msg *msg)
@@ -584,11 +598,11 @@ struct oz_op *oz_submit(struct oz_session *s, const struct oz_request *request, 
     if (!s->conn || s->identity.id == 0) {
         op->msg.run = op_without_session;
         oz_dispatch_post(s->dispatch, &op->msg);
-    } else if (s->connected && oz_list_empty(&s->parked) && s->conn->in_flight < IN_FLIGHT) {
-        send_op(s, op);
-    } else {
-        oz_list_append(&s->parked, &op->link);
+        return op;
     }
+    oz_list_append(&s->parked, &op->link);
+    if (s->parked.next == &op->link && !s->flush_timer.armed)
+        flush(s);
     return op;
 }
 
@@ -806,7 +820,7 @@ static void free_conn(struct conn *conn)
 static struct conn *new_conn(struct oz_session *s, const char *hosts)
 {
     struct conn *conn = oz_alloc(sizeof *conn);
-    struct oz_port_options options = {hosts, s->timeout_ms, s->auth};
+    struct oz_port_options options = {.hosts = hosts, .timeout_ms = s->timeout_ms, .auth = s->auth};
 
     if (!conn)
         return NULL;
@@ -1028,6 +1042,8 @@ static void end_session(struct oz_session *s, const char *loss)
     oz_timer_clear(s->timers, &s->silence_timer);
     oz_timer_clear(s->timers, &s->resolve_timer);
     oz_timer_clear(s->timers, &s->fail_timer);
+    oz_resolve_cancel(s->resolver);
+    s->resolver = NULL;
     if (!conn)
         return;
     disarm_all(s);
@@ -1040,6 +1056,8 @@ static void end_session(struct oz_session *s, const char *loss)
 static void session_down(struct oz_session *s, const char *why)
 {
     end_session(s, "session");
+    if (s->closing) /* what just ended was all that the close waited for */
+        return;
     set_state(s, ODEZK_SESSION_LOST, why);
     /* All nodes of an ensemble that was away come back at once: spread them. */
     reconsider_later(s, jitter(s->timeout_ms * OZ_MS / 8), connect_now);
@@ -1124,9 +1142,6 @@ void oz_session_close(struct oz_session *s, void (*closed)(void *arg), void *arg
     s->closing = true;
     s->closed = closed;
     s->closed_arg = arg;
-    oz_resolve_cancel(s->resolver);
-    s->resolver = NULL;
-    oz_timer_clear(s->timers, &s->resolve_timer);
     end_session(s, "closing");
     maybe_closed(s);
 }

@@ -64,6 +64,9 @@ const char *oz_session_loss(const struct oz_session *s); /* why the lease went: 
 odezk_session_state oz_session_state(const struct oz_session *s);
 uint64_t oz_session_generation(const struct oz_session *s);
 int oz_session_timeout(const struct oz_session *s); /* milliseconds, as negotiated; 0 before */
+/* What another process needs to resume the session once this one is dead; and where: numeric addresses and chroot. */
+const struct oz_identity *oz_session_identity(const struct oz_session *s);
+const char *oz_session_hosts(const struct oz_session *s); /* "" when there is no session */
 /* When the lease lapses, in nanoseconds of oz_now(). Any thread. Read it before what it guards: the guard is
  * cleared before the lease is ever prolonged past a lapse. */
 int64_t oz_session_lease_end(const struct oz_session *s);

@@ -206,6 +206,7 @@ static void add_auth(struct zkport *port, const char *auth)
 static void *zk_open(const struct oz_port_options *options, const struct oz_port_events *events, void *ctx)
 {
     struct zkport *port = oz_alloc(sizeof *port);
+    clientid_t id = {0};
     int saved;
 
     if (!port) {
@@ -217,7 +218,11 @@ static void *zk_open(const struct oz_port_options *options, const struct oz_port
     pthread_mutex_init(&port->lock, NULL);
     oz_list_init(&port->calls);
     zoo_set_debug_level(oz_log_enabled(ODEZK_LOG_DEBUG) ? ZOO_LOG_LEVEL_DEBUG : ZOO_LOG_LEVEL_INFO);
-    port->zh = zookeeper_init2(options->hosts, on_session, options->timeout_ms, NULL, port,
+    if (options->resume) {
+        id.client_id = options->resume->id;
+        memcpy(id.passwd, options->resume->password, sizeof id.passwd);
+    }
+    port->zh = zookeeper_init2(options->hosts, on_session, options->timeout_ms, options->resume ? &id : NULL, port,
                                ZOO_NO_LOG_CLIENTENV, oz_log_zookeeper);
     if (!port->zh) {
         saved = errno;

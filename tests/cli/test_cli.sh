@@ -1,70 +1,6 @@
 #!/bin/bash
 # The command line without a cluster: usage, help, settings, the sandbox. Prints TAP lines.
-# ODEZK: the program to test (./odezk).
-set -u
-
-odezk=$(realpath "${ODEZK:-./odezk}")
-tmp=$(mktemp -d)
-count=0
-failures=0
-started=()
-
-unset ODEZK_CONFIG
-export LC_ALL=C
-
-clean_up() {
-    for pid in "${started[@]}"; do
-        kill -TERM "$pid" 2>/dev/null && wait "$pid" 2>/dev/null
-    done
-    rm -rf "$tmp"
-}
-trap clean_up EXIT
-
-# ok CONDITION-STATUS NAME
-ok() {
-    count=$((count + 1))
-    if [ "$1" -eq 0 ]; then
-        echo "ok $count - $2"
-    else
-        failures=$((failures + 1))
-        echo "not ok $count - $2"
-        sed 's/^/# out: /' "$tmp/out"
-        sed 's/^/# err: /' "$tmp/err"
-    fi
-}
-
-# Runs odezk with the given arguments; its output is in $tmp/out, $tmp/err, its exit code in $code.
-run() {
-    timeout 120 "$odezk" "$@" >"$tmp/out" 2>"$tmp/err" </dev/null
-    code=$?
-}
-
-# until_true SECONDS COMMAND...: whether the command succeeds before the time is over
-until_true() {
-    local deadline=$((SECONDS + $1))
-    shift
-    until "$@"; do
-        [ "$SECONDS" -lt "$deadline" ] || return 1
-        sleep 0.02
-    done
-}
-
-# expect CODE OUT-PATTERN ERR-PATTERN NAME ARGUMENTS...: patterns of grep -E; "" means empty
-expect() {
-    local wanted=$1 out=$2 err=$3 name=$4
-    shift 4
-    run "$@"
-    matches "$tmp/out" "$out" && matches "$tmp/err" "$err" && [ "$code" -eq "$wanted" ]
-    ok $? "$name"
-}
-
-matches() {
-    if [ -z "$2" ]; then
-        [ ! -s "$1" ]
-    else
-        grep -Eq -- "$2" "$1"
-    fi
-}
+. "$(dirname "$0")/tap.sh"
 
 # usage_mistake PATTERN ARGUMENTS...: exit code 2, nothing on stdout, one line on stderr
 usage_mistake() {
@@ -205,12 +141,6 @@ end_sandbox() {
     started=()
 }
 
-all_gone() {
-    for pid in "$@"; do
-        ! kill -0 "$pid" 2>/dev/null || return 1
-    done
-}
-
 data_is_gone() {
     [ -z "$(ls -A "$tmp/data")" ]
 }
@@ -342,5 +272,4 @@ test_sandbox_three
 test_sandbox_command
 test_sandbox_input
 test_unreachable
-echo "1..$count"
-[ "$failures" -eq 0 ]
+finish

@@ -18,7 +18,8 @@ const char *test_path(const char *name);
 /* Takes all files of the directory away. */
 void test_clear(void);
 
-/* All mistakes of a load, a line each, without the directory's name; "" when there are none. The caller frees it. */
+/* All mistakes of a load, a line each, without the directory's name; "" when there are none. The
+ * caller frees it. */
 char *test_load(void);
 
 /* CU_ASSERT for two strings, which shows them when they differ. */

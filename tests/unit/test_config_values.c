@@ -12,7 +12,7 @@
 #define A64 A16 A16 A16 A16
 #define A256 A64 A64 A64 A64
 #define SERVERS_PATTERN                                                                            \
-    "HOST:PORT,... with PORT 1 to 65535 (2181 if left out), IPv6 as [::1]:2181, then perhaps a "  \
+    "HOST:PORT,... with PORT 1 to 65535 (2181 if left out), IPv6 as [::1]:2181, then perhaps a "   \
     "chroot /PATH"
 #define BASE_PATTERN                                                                               \
     "a ZooKeeper path such as /ode: absolute, no empty part, no '.' or '..', not below /zookeeper"
@@ -75,8 +75,9 @@ static const struct bad {
     {"servers", "[::g]:1", "'[::g]:1' (server 1: no IPv6 address in the brackets)"},
     {"servers", "[1.2.3.4]:1", "'[1.2.3.4]:1' (server 1: no IPv6 address in the brackets)"},
     {"servers", "[localhost]:1", "'[localhost]:1' (server 1: no IPv6 address in the brackets)"},
-    {"servers", "[[::1]]", "'[[::1]]' (server 1: no IPv6 address in the brackets)"},
-    {"servers", "[" A64 "]", "'[" A16 A16 A16 "aaaaaaaaaaa'... (server 1: no IPv6 address in the brackets)"},
+    {"servers", "[[::1]]", "'[[::1]]' (server 1: something other than :PORT after ']')"},
+    {"servers", "[" A64 "]",
+     "'[" A16 A16 A16 "aaaaaaaaaaa'... (server 1: no IPv6 address in the brackets)"},
     {"servers", "[fe80::1%]", "'[fe80::1%]' (server 1: no name of an interface after '%')"},
     {"servers", "[fe80::1%e/0]", "'[fe80::1%e/0]' (server 1: no ']' after the IPv6 address)"},
     {"servers", "a]:1", "'a]:1' (server 1: the host has a character other than A-Z a-z 0-9 . _ -)"},
@@ -137,7 +138,10 @@ static const struct bad {
     {"cluster", "a'b\\c", "'a\\'b\\\\c'"},
     {"cluster", "${x}", "'${x}'"},
     {"cluster", "\xc3\xa4", "'\xc3\xa4'"},
-    {"cluster", "a\xe2\x80\xae" "b", "'a\\u202eb'"},
+    {"cluster",
+     "a\xe2\x80\xae"
+     "b",
+     "'a\\u202eb'"},
     {"cluster", "a\xef\xbb\xbf", "'a\\ufeff'"},
     {"cluster", "\x1b[31mred", "'\\x1b[31mred' (a character that no value may have)"},
     {"cluster", A64 "a", "'" A60 "'... (it has more than 64 bytes)"},
@@ -210,7 +214,8 @@ static const struct good {
     {"servers", "a", "a", -1},
     {"servers", "  a:1\n", "a:1", -1},
     {"servers", "a.b-c_d.:65535", "a.b-c_d.:65535", -1},
-    {"servers", "1.2.3.4:00001,[::1],[fe80::1%eth0]:2,[::ffff:1.2.3.4]", "1.2.3.4:00001,[::1],[fe80::1%eth0]:2,[::ffff:1.2.3.4]", -1},
+    {"servers", "1.2.3.4:00001,[::1],[fe80::1%eth0]:2,[::ffff:1.2.3.4]",
+     "1.2.3.4:00001,[::1],[fe80::1%eth0]:2,[::ffff:1.2.3.4]", -1},
     {"servers", "a/", "a/", -1},
     {"servers", "a,b:1/c/d.e", "a,b:1/c/d.e", -1},
     {"base", "/", "/", -1},

@@ -1,0 +1,604 @@
+#include "harness.h"
+
+#include "internal.h"
+
+#include <CUnit/Basic.h>
+#include <dirent.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { TICK_MS = 250, KEPT_MAX = 512, THINGS_MAX = 1024, ROOT_MAX = 200 };
+
+#if defined(__SANITIZE_THREAD__)
+enum { SLOW = 4 };
+#elif defined(__SANITIZE_ADDRESS__)
+enum { SLOW = 2 };
+#else
+enum { SLOW = 1 };
+#endif
+
+/* What a process has: descriptors by what they are of, or children. */
+struct things {
+    int count;
+    char *names[THINGS_MAX];
+};
+
+static struct {
+    const char *family;
+    const struct it_test *tests;
+    int number; /* of the test */
+    char base[ROOT_MAX], root[ROOT_MAX + 8];
+    int timeout_ms;
+    struct {
+        void *thing;
+        void (*destroy)(void *thing);
+    } kept[KEPT_MAX];
+    int kept_count;
+    struct it_log *logs[KEPT_MAX];
+    int log_count;
+    int threads;
+    struct things descriptors;
+} it;
+
+/* ---- memory and time ---- */
+
+void *it_alloc(size_t size)
+{
+    void *memory = calloc(1, size);
+
+    if (!memory)
+        abort();
+    return memory;
+}
+
+void *it_realloc(void *memory, size_t size)
+{
+    memory = realloc(memory, size);
+    if (!memory)
+        abort();
+    return memory;
+}
+
+char *it_format(const char *format, ...)
+{
+    va_list args;
+    char *text;
+
+    va_start(args, format);
+    if (vasprintf(&text, format, args) < 0)
+        abort();
+    va_end(args);
+    return text;
+}
+
+int it_ms(int ms)
+{
+    return ms * SLOW;
+}
+
+int64_t it_now_ms(void)
+{
+    return it_boottime_ns() / 1000000;
+}
+
+bool it_until(int ms, bool (*condition)(void *arg), void *arg)
+{
+    const struct timespec pause = {0, 1000000};
+    const int64_t deadline = it_now_ms() + it_ms(ms);
+
+    while (!condition(arg)) {
+        if (it_now_ms() >= deadline)
+            return condition(arg);
+        nanosleep(&pause, NULL);
+    }
+    return true;
+}
+
+void it_note(const char *format, ...)
+{
+    va_list args;
+
+    fputs("\n    # ", stdout);
+    va_start(args, format);
+    vprintf(format, args);
+    va_end(args);
+    fflush(stdout);
+}
+
+/* ---- where a test lives ---- */
+
+const char *it_base(void)
+{
+    return it.base;
+}
+
+const char *it_root(void)
+{
+    return it.root;
+}
+
+const char *it_path(const char *format, ...)
+{
+    static char paths[4][2048];
+    static int next;
+    char *path = paths[next++ % 4];
+    int length = snprintf(path, sizeof paths[0], "%s/", it.root);
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(path + length, sizeof paths[0] - (size_t)length, format, args);
+    va_end(args);
+    return path;
+}
+
+void it_set_timeout(int ms)
+{
+    it.timeout_ms = it_ms(ms);
+}
+
+int it_timeout(void)
+{
+    return it.timeout_ms;
+}
+
+/* ---- what a test makes ---- */
+
+void it_keep(void *thing, void (*destroy)(void *thing))
+{
+    if (it.kept_count == KEPT_MAX)
+        abort();
+    it.kept[it.kept_count].thing = thing;
+    it.kept[it.kept_count++].destroy = destroy;
+}
+
+void it_forget(const void *thing)
+{
+    for (int i = it.kept_count - 1; i >= 0; i--)
+        if (it.kept[i].thing == thing) {
+            it.kept_count--;
+            memmove(&it.kept[i], &it.kept[i + 1], (size_t)(it.kept_count - i) * sizeof it.kept[0]);
+            return;
+        }
+}
+
+static void destroy_kept(void)
+{
+    while (it.kept_count > 0) {
+        it.kept_count--;
+        it.kept[it.kept_count].destroy(it.kept[it.kept_count].thing);
+    }
+}
+
+/* ---- handles ---- */
+
+static void set(odezk_config *config, const char *name, const char *value)
+{
+    if (odezk_config_set(config, name, value, "test") != ODEZK_OK) {
+        it_note("%s: %s", name, odezk_last_error());
+        CU_FAIL("odezk_config_set");
+    }
+}
+
+odezk_config *it_config(const char *id, ...)
+{
+    odezk_config *config = NULL;
+    const char *name;
+    char timeout[16];
+    va_list rest;
+
+    if (odezk_config_new(&config) != ODEZK_OK)
+        abort();
+    snprintf(timeout, sizeof timeout, "%d", it.timeout_ms);
+    set(config, "servers", it_servers());
+    set(config, "base", it.base);
+    set(config, "cluster", "c");
+    set(config, "session-timeout", timeout);
+    if (id)
+        set(config, "node-id", id);
+    va_start(rest, id);
+    while ((name = va_arg(rest, const char *)) != NULL)
+        set(config, name, va_arg(rest, const char *));
+    va_end(rest);
+    return config;
+}
+
+static void free_cluster(void *cluster)
+{
+    odezk_cluster_free(cluster);
+}
+
+odezk_cluster *it_new(odezk_role role, const odezk_config *config)
+{
+    odezk_cluster_options options = ODEZK_CLUSTER_OPTIONS_INIT;
+    odezk_cluster *cluster = NULL;
+
+    options.role = role;
+    if (odezk_cluster_new(config, &options, &cluster) != ODEZK_OK) {
+        it_note("cannot make a handle: %s", odezk_last_error());
+        CU_FAIL("odezk_cluster_new");
+        return NULL;
+    }
+    it_keep(cluster, free_cluster);
+    return cluster;
+}
+
+odezk_cluster *it_open(odezk_role role, const char *id)
+{
+    odezk_config *config = it_config(id, NULL);
+    odezk_cluster *cluster = it_new(role, config);
+
+    odezk_config_free(config);
+    return cluster;
+}
+
+odezk_cluster *it_join(odezk_role role, const char *id)
+{
+    odezk_cluster *cluster = it_open(role, id);
+
+    if (!cluster || odezk_cluster_join(cluster, it_ms(20000)) == ODEZK_OK)
+        return cluster;
+    it_note("%s cannot join: %s", id ? id : "a client", odezk_last_error());
+    CU_FAIL("odezk_cluster_join");
+    return NULL;
+}
+
+void it_free(odezk_cluster *cluster)
+{
+    it_forget(cluster);
+    odezk_cluster_free(cluster);
+}
+
+void it_keep_log(struct it_log *log)
+{
+    if (it.log_count == KEPT_MAX)
+        abort();
+    it.logs[it.log_count++] = log;
+}
+
+/* ---- what this process has ---- */
+
+static int count_threads(void)
+{
+    DIR *tasks = opendir("/proc/self/task");
+    int count = -2; /* . and .. */
+
+    while (tasks && readdir(tasks))
+        count++;
+    if (tasks)
+        closedir(tasks);
+    return count;
+}
+
+static void free_things(struct things *things)
+{
+    while (things->count > 0)
+        free(things->names[--things->count]);
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* Sockets are all alike: their numbers change with each connection. */
+static void list_descriptors(struct things *things)
+{
+    DIR *dir = opendir("/proc/self/fd");
+    struct dirent *entry;
+    char path[300], target[300];
+
+    free_things(things);
+    while (dir && things->count < THINGS_MAX && (entry = readdir(dir)) != NULL) {
+        if (entry->d_name[0] == '.' || atoi(entry->d_name) == dirfd(dir))
+            continue;
+        snprintf(path, sizeof path, "/proc/self/fd/%s", entry->d_name);
+        ssize_t length = readlink(path, target, sizeof target - 1);
+        if (length <= 0)
+            continue;
+        target[length] = '\0';
+        target[strcspn(target, ":[")] = '\0';
+        things->names[things->count++] = it_format("%s", target);
+    }
+    if (dir)
+        closedir(dir);
+    qsort(things->names, (size_t)things->count, sizeof *things->names, compare_names);
+}
+
+static bool same_things(const struct things *a, const struct things *b)
+{
+    if (a->count != b->count)
+        return false;
+    for (int i = 0; i < a->count; i++)
+        if (strcmp(a->names[i], b->names[i]) != 0)
+            return false;
+    return true;
+}
+
+static bool clean(void *arg)
+{
+    struct things now = {0};
+
+    (void)arg;
+    list_descriptors(&now);
+    bool same = same_things(&now, &it.descriptors);
+    free_things(&now);
+    return same && count_threads() == it.threads;
+}
+
+static void tell_unclean(void)
+{
+    struct things now = {0};
+
+    list_descriptors(&now);
+    it_note("%d threads before, %d now; descriptors before:", it.threads, count_threads());
+    for (int i = 0; i < it.descriptors.count; i++)
+        it_note("  %s", it.descriptors.names[i]);
+    it_note("and now:");
+    for (int i = 0; i < now.count; i++)
+        it_note("  %s", now.names[i]);
+    free_things(&now);
+}
+
+/* ---- znodes that are left ---- */
+
+/* The directories that the library makes, and `leader`; nothing else may outlive the nodes. */
+static bool is_directory(const char *path)
+{
+    static const char *const names[] = {"",      "members", "election", "leader",
+                                        "inbox", "locks",   "queue",    "roster"};
+    const char *rest = path + strlen(it.base);
+    char name[64];
+    int depth = 0;
+
+    if (*rest == '\0' || strcmp(path, it.root) == 0)
+        return true;
+    if (strncmp(path, it.root, strlen(it.root)) != 0)
+        return false;
+    rest = path + strlen(it.root) + 1;
+    snprintf(name, sizeof name, "%.*s", (int)strcspn(rest, "/"), rest);
+    for (const char *p = rest; *p; p++)
+        depth += *p == '/';
+    for (size_t i = 1; i < sizeof names / sizeof *names; i++)
+        if (strcmp(name, names[i]) == 0) /* space and bucket below locks and queue */
+            return depth == 0 || (depth <= 2 && i >= 5 && i <= 6);
+    return false;
+}
+
+struct remains {
+    int count;
+    char first[2048];
+};
+
+static void look_for_remains(const char *path, struct remains *remains)
+{
+    struct it_names names;
+    char child[2048];
+
+    if (it_zk_children(it_zk(), path, &names) != IT_OK)
+        return;
+    if (!is_directory(path)) {
+        if (remains->count++ == 0)
+            snprintf(remains->first, sizeof remains->first, "%s", path);
+    }
+    for (int i = 0; i < names.count; i++) {
+        snprintf(child, sizeof child, "%s/%s", path, names.names[i]);
+        look_for_remains(child, remains);
+    }
+    it_names_free(&names);
+}
+
+static bool nothing_remains(void *arg)
+{
+    struct remains *remains = arg;
+
+    remains->count = 0;
+    look_for_remains(it.base, remains);
+    return remains->count == 0;
+}
+
+static bool no_inbox(void *arg)
+{
+    (void)arg;
+    return it_zk_count(it_path("inbox"), "*") == it_zk_count(it_path("inbox"), "janitor#*");
+}
+
+/* The inbox of a node that was killed is left to the next master. */
+static void clean_inboxes(void)
+{
+    if (no_inbox(NULL))
+        return;
+    it_join(ODEZK_ROLE_MEMBER, "janitor");
+    CHECK(it_until(it.timeout_ms + 5000, no_inbox, NULL));
+    destroy_kept();
+}
+
+static void check_znodes(void)
+{
+    struct remains remains = {0};
+
+    clean_inboxes();
+    /* What killed processes had goes with their sessions. */
+    if (!it_until(it.timeout_ms + 4000, nothing_remains, &remains)) {
+        it_note("%d znodes are left, such as %s", remains.count, remains.first);
+        CU_FAIL("nothing is left in ZooKeeper");
+    }
+    it_zk_remove(it.base);
+}
+
+/* ---- children ---- */
+
+static void check_children(void)
+{
+    char path[64], line[1024] = "";
+    int other = 0;
+
+    snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)getpid());
+    FILE *file = fopen(path, "re");
+    if (!file)
+        return; /* a kernel without this list */
+    if (!fgets(line, sizeof line, file))
+        line[0] = '\0';
+    fclose(file);
+    for (char *p = strtok(line, " \n"); p; p = strtok(NULL, " \n"))
+        other += atoi(p) != it_sandbox_pid();
+    CHECK(other == 0);
+}
+
+/* ---- a test ---- */
+
+static void begin(const struct it_test *test)
+{
+    it.timeout_ms = it_ms(IT_LONG);
+    snprintf(it.base, sizeof it.base, "/it-%s-%d-%d", it.family, (int)getpid(), ++it.number);
+    snprintf(it.root, sizeof it.root, "%s/c", it.base);
+    it.threads = count_threads();
+    list_descriptors(&it.descriptors);
+    (void)test;
+}
+
+static void end(void)
+{
+    it_mend_servers();
+    it_end_processes();
+    destroy_kept();
+    check_znodes();
+    it_zk_end();
+    check_children();
+    if (!it_until(5000, clean, NULL)) {
+        tell_unclean();
+        CU_FAIL("no thread and no descriptor is left");
+    }
+    free_things(&it.descriptors);
+    while (it.log_count > 0)
+        it_log_free(it.logs[--it.log_count]);
+}
+
+static void run_test(void)
+{
+    const char *name = CU_get_current_test()->pName;
+    const struct it_test *test = it.tests;
+
+    while (strcmp(test->name, name) != 0)
+        test++;
+    begin(test);
+    test->body();
+    end();
+}
+
+/* ---- the program ---- */
+
+struct options {
+    int servers;
+    bool faultless, verbose;
+    const char *only;
+};
+
+static bool parse(int argc, char **argv, struct options *options)
+{
+    static const struct option known[] = {{"servers", required_argument, NULL, 's'},
+                                          {"faultless", no_argument, NULL, 'f'},
+                                          {"only", required_argument, NULL, 'o'},
+                                          {"verbose", no_argument, NULL, 'v'},
+                                          {0}};
+
+    for (int opt; (opt = getopt_long(argc, argv, "", known, NULL)) != -1;) {
+        if (opt == 's')
+            options->servers = atoi(optarg);
+        else if (opt == 'f')
+            options->faultless = true;
+        else if (opt == 'o')
+            options->only = optarg;
+        else if (opt == 'v')
+            options->verbose = true;
+        else
+            return false;
+    }
+    return optind == argc && (options->servers == 1 || options->servers == 3);
+}
+
+/* Why a test does not run here; NULL: it does. */
+static const char *reason_to_skip(const struct it_test *test, const struct options *options)
+{
+    if ((test->flags & IT_FAULTS) && options->faultless)
+        return "only without --faultless";
+    if ((test->flags & IT_QUORUM) && options->servers != 3)
+        return "only with three servers";
+    return NULL;
+}
+
+static void add_tests(CU_pSuite suite, const struct options *options)
+{
+    for (const struct it_test *test = it.tests; test->name; test++) {
+        const char *reason = reason_to_skip(test, options);
+        if (options->only && strcmp(options->only, test->name) != 0)
+            continue;
+        if (reason)
+            printf("skip: %s (%s)\n", test->name, reason);
+        else
+            CU_add_test(suite, test->name, run_test);
+    }
+}
+
+static void drop_line(odezk_log_level level, const char *category, const char *line, void *arg)
+{
+    (void)level;
+    (void)category;
+    (void)line;
+    (void)arg;
+}
+
+static void print_line(odezk_log_level level, const char *category, const char *line, void *arg)
+{
+    int64_t now = it_now_ms();
+
+    (void)level;
+    (void)arg;
+    fprintf(stderr, "%lld.%03lld %s: %s\n", (long long)(now / 1000), (long long)(now % 1000),
+            category, line);
+}
+
+static int run(const char *family, const struct options *options)
+{
+    char title[64];
+    int failures = 1;
+
+    if (!it_sandbox_start(options->servers, TICK_MS))
+        return 1;
+    odezk_log_set_callback(options->verbose ? print_line : drop_line, NULL);
+    if (options->verbose)
+        odezk_log_set_level(ODEZK_LOG_DEBUG);
+    snprintf(title, sizeof title, "%s, %d server%s", family, options->servers,
+             options->servers == 1 ? "" : "s");
+    if (CU_initialize_registry() == CUE_SUCCESS) {
+        CU_pSuite suite = CU_add_suite(title, NULL, NULL);
+        CU_basic_set_mode(CU_BRM_VERBOSE);
+        add_tests(suite, options);
+        CU_basic_run_tests();
+        failures = (int)CU_get_number_of_failures();
+        CU_cleanup_registry();
+    }
+    it_sandbox_stop();
+    return failures == 0 ? 0 : 1;
+}
+
+int it_main(int argc, char **argv, const char *family, const struct it_test *tests)
+{
+    struct options options = {.servers = 1};
+
+    if (!parse(argc, argv, &options)) {
+        fprintf(stderr, "usage: %s [--servers 1|3] [--faultless] [--only TEST] [--verbose]\n",
+                argv[0]);
+        return 2;
+    }
+    signal(SIGPIPE, SIG_IGN);
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    it.family = family;
+    it.tests = tests;
+    return run(family, &options);
+}

@@ -1,0 +1,302 @@
+#include "reaper/reaper.h"
+
+#include "base/list.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "reaper/launch.h"
+#include "reaper/record.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define PROGRAM "odezk-reaper"
+
+struct oz_reaper {
+    char *helper; /* NULL: there will be none */
+    struct oz_record record;
+    pthread_t starter;
+    bool starting;
+
+    struct oz_list link;
+    int socket;               /* our end; -1: there is no helper */
+    int helper_socket, pidfd; /* the helper's, until it has them */
+};
+
+/* ---- fork ---- */
+
+/* A child has our end of each socket as well. Until it closed them no helper would believe in our
+ * death. */
+static pthread_mutex_t ends_lock =
+    PTHREAD_MUTEX_INITIALIZER; /* guards the list, and the descriptors in it */
+static struct oz_list reapers = {&reapers, &reapers};
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void close_end(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
+static void before_fork(void)
+{
+    pthread_mutex_lock(&ends_lock);
+}
+
+static void in_parent(void)
+{
+    pthread_mutex_unlock(&ends_lock);
+}
+
+static void in_child(void)
+{
+    struct oz_list *node;
+
+    oz_list_each(node, &reapers)
+    {
+        struct oz_reaper *r = oz_container(node, struct oz_reaper, link);
+
+        close_end(&r->socket);
+        close_end(&r->helper_socket);
+        close_end(&r->pidfd);
+    }
+    oz_list_init(&reapers);
+    pthread_mutex_unlock(&ends_lock);
+}
+
+static void watch_forks(void)
+{
+    pthread_atfork(before_fork, in_parent, in_child);
+}
+
+/* ---- which program ---- */
+
+/* DIR/NAME, if that can be run. */
+static char *look_in(const char *dir, size_t length, const char *name)
+{
+    char *path = oz_format("%.*s/%s", (int)length, dir, name);
+
+    if (path && access(path, X_OK) == 0)
+        return path;
+    free(path);
+    return NULL;
+}
+
+/* Found from where the library is, so that it may be moved; the second place is that of a build
+ * directory. */
+static char *find_helper(void)
+{
+    static const char here;
+    static const char *const places[] = {"../libexec/odezk/" PROGRAM, "../" PROGRAM};
+    char *found = NULL, *file;
+    Dl_info library;
+    size_t i;
+
+    file = dladdr(&here, &library) ? realpath(library.dli_fname, NULL) : NULL;
+    for (i = 0; file && !found && i < sizeof places / sizeof *places; i++)
+        found = look_in(file, (size_t)(strrchr(file, '/') - file), places[i]);
+    free(file);
+    return found ? found : oz_strdup(ODEZK_LIBEXECDIR "/" PROGRAM);
+}
+
+static char *choose_helper(const odezk_config *config)
+{
+    const char *path = odezk_config_get(config, "crash-leave-helper");
+
+    return strcmp(path, "auto") == 0 ? find_helper() : oz_strdup(path);
+}
+
+/* The first process of a container has all others killed with it, and would have to wait for
+ * orphans. */
+static bool wanted(const odezk_config *config)
+{
+    return strcmp(odezk_config_get(config, "crash-leave"), "true") == 0 && getpid() != 1;
+}
+
+/* ---- starting the helper ---- */
+
+static void complain(const char *what, int error)
+{
+    static atomic_flag said = ATOMIC_FLAG_INIT;
+
+    if (!atomic_flag_test_and_set(&said))
+        oz_warn("reaper",
+                "%s: %s; a crash of this node will be noticed by the session timeout only", what,
+                strerror(error));
+}
+
+static void give_up_helper_ends(struct oz_reaper *r)
+{
+    pthread_mutex_lock(&ends_lock);
+    close_end(&r->helper_socket);
+    close_end(&r->pidfd);
+    pthread_mutex_unlock(&ends_lock);
+}
+
+/* On a thread of its own: to load a program takes as long as the disk does. */
+static void *start_helper(void *arg)
+{
+    struct oz_reaper *r = arg;
+    int error = oz_launch(r->helper, r->helper_socket, r->pidfd);
+
+    if (error)
+        complain(r->helper, error);
+    give_up_helper_ends(r);
+    return NULL;
+}
+
+static int start_thread(struct oz_reaper *r)
+{
+    sigset_t all, before;
+    int error;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    error = pthread_create(&r->starter, NULL, start_helper, r);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    r->starting = error == 0;
+    return error;
+}
+
+static void wait_for_starter(struct oz_reaper *r)
+{
+    if (r->starting)
+        pthread_join(r->starter, NULL);
+    r->starting = false;
+}
+
+/* A pidfd means this process and no other, whatever becomes of its number. */
+static int make_ends(struct oz_reaper *r)
+{
+    int ends[2] = {-1, -1}, pidfd, error = 0;
+
+    pthread_mutex_lock(&ends_lock);
+    pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0);
+    if (pidfd < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) {
+        error = errno;
+        close_end(&pidfd);
+    }
+    r->pidfd = pidfd;
+    r->socket = ends[0];
+    r->helper_socket = ends[1];
+    pthread_mutex_unlock(&ends_lock);
+    return error;
+}
+
+static void close_socket(struct oz_reaper *r)
+{
+    pthread_mutex_lock(&ends_lock);
+    close_end(&r->socket);
+    pthread_mutex_unlock(&ends_lock);
+}
+
+static void start(struct oz_reaper *r)
+{
+    int error;
+
+    wait_for_starter(r);
+    close_socket(r);
+    error = make_ends(r);
+    if (!error)
+        error = start_thread(r);
+    if (error) {
+        complain("no helper process", error);
+        close_socket(r);
+        give_up_helper_ends(r);
+    }
+}
+
+/* ---- telling it ---- */
+
+/* What does not find room is not waited for: nothing reads there. False: nobody ever will. */
+static bool tell(const struct oz_reaper *r)
+{
+    if (r->socket < 0)
+        return false;
+    return send(r->socket, &r->record, sizeof r->record, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0 ||
+           errno == EAGAIN;
+}
+
+static bool remember(struct oz_reaper *r, const struct oz_identity *identity, const char *hosts)
+{
+    if (strlen(hosts) >= sizeof r->record.hosts) {
+        complain("the list of servers", ENAMETOOLONG);
+        return false;
+    }
+    r->record.timeout_ms = identity->timeout_ms;
+    r->record.session = identity->id;
+    memcpy(r->record.password, identity->password, sizeof r->record.password);
+    snprintf(r->record.hosts, sizeof r->record.hosts, "%s", hosts);
+    return true;
+}
+
+void oz_reaper_session(struct oz_reaper *r, const struct oz_identity *identity, const char *hosts)
+{
+    if (!r->helper || !remember(r, identity, hosts))
+        return;
+    if (!tell(r)) {
+        start(r);
+        tell(r);
+    }
+}
+
+void oz_reaper_member(struct oz_reaper *r, const char *path)
+{
+    snprintf(r->record.member, sizeof r->record.member, "%s", path ? path : "");
+    tell(r);
+}
+
+void oz_reaper_dismiss(struct oz_reaper *r)
+{
+    explicit_bzero(&r->record, sizeof r->record);
+    r->record.version = OZ_RECORD_VERSION;
+    tell(r);
+    close_socket(r);
+}
+
+/* ---- its life ---- */
+
+struct oz_reaper *oz_reaper_new(const odezk_config *config)
+{
+    struct oz_reaper *r = oz_alloc(sizeof *r);
+
+    if (!r)
+        return NULL;
+    r->socket = r->helper_socket = r->pidfd = -1;
+    r->record.version = OZ_RECORD_VERSION;
+    oz_list_init(&r->link);
+    if (wanted(config)) {
+        r->helper = choose_helper(config);
+        if (!r->helper) {
+            free(r);
+            return NULL;
+        }
+    }
+    pthread_once(&once, watch_forks);
+    pthread_mutex_lock(&ends_lock);
+    oz_list_append(&reapers, &r->link);
+    pthread_mutex_unlock(&ends_lock);
+    return r;
+}
+
+void oz_reaper_free(struct oz_reaper *r)
+{
+    if (!r)
+        return;
+    oz_reaper_dismiss(r);
+    wait_for_starter(r);
+    pthread_mutex_lock(&ends_lock);
+    oz_list_remove(&r->link);
+    pthread_mutex_unlock(&ends_lock);
+    free(r->helper);
+    free(r);
+}

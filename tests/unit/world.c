@@ -1,0 +1,949 @@
+#include "world.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "session/dispatch.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/timerfd.h>
+#include <time.h>
+
+#define DISPATCHERS 64
+#define START (1000 * OZ_SECOND)
+#define SHOWN 20 /* failures that are printed */
+
+struct dispatcher {
+    struct oz_dispatch *d;
+    bool dirty; /* a message was posted since it ran */
+};
+
+static struct {
+    bool threads;
+    int failing_threads;
+    _Atomic int64_t now;
+    uint64_t random;
+    char context[200];
+    bool failed;
+    long failures;
+    int64_t newest_epoch;
+    int64_t newest_token[256]; /* by the last character of the key */
+    struct world_node nodes[WORLD_NODES];
+    struct world_attempt attempts[WORLD_ATTEMPTS];
+    struct dispatcher dispatchers[DISPATCHERS];
+} world;
+
+/* ---- what the library is given in place of its own ---- */
+
+int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *),
+                          void *arg);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *),
+                          void *arg);
+struct oz_dispatch *__real_oz_dispatch_new(const char *name);
+struct oz_dispatch *__wrap_oz_dispatch_new(const char *name);
+void __real_oz_dispatch_post(struct oz_dispatch *d, struct oz_msg *msg);
+void __wrap_oz_dispatch_post(struct oz_dispatch *d, struct oz_msg *msg);
+void __real_oz_dispatch_free(struct oz_dispatch *d);
+void __wrap_oz_dispatch_free(struct oz_dispatch *d);
+int __real_getentropy(void *to, size_t n);
+int __wrap_getentropy(void *to, size_t n);
+int __real_nanosleep(const struct timespec *time, struct timespec *rest);
+int __wrap_nanosleep(const struct timespec *time, struct timespec *rest);
+
+int __real_poll(struct pollfd *fds, nfds_t count, int wait_ms);
+int __wrap_poll(struct pollfd *fds, nfds_t count, int wait_ms);
+int __real_timerfd_settime(int fd, int flags, const struct itimerspec *to, struct itimerspec *from);
+int __wrap_timerfd_settime(int fd, int flags, const struct itimerspec *to, struct itimerspec *from);
+
+/* Who can have no thread does the work at once: clients are closed on the spot. */
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *),
+                          void *arg)
+{
+    if (!world.threads)
+        return EAGAIN;
+    if (world.failing_threads > 0) {
+        world.failing_threads--;
+        return EAGAIN;
+    }
+    return __real_pthread_create(thread, attr, run, arg);
+}
+
+static struct dispatcher *find_dispatcher(const struct oz_dispatch *d)
+{
+    int i;
+
+    for (i = 0; i < DISPATCHERS; i++)
+        if (world.dispatchers[i].d == d)
+            return &world.dispatchers[i];
+    return NULL;
+}
+
+struct oz_dispatch *__wrap_oz_dispatch_new(const char *name)
+{
+    struct oz_dispatch *d = __real_oz_dispatch_new(world.threads ? name : NULL);
+    struct dispatcher *place;
+
+    if (d && !world.threads) {
+        place = find_dispatcher(NULL);
+        if (!place)
+            abort();
+        *place = (struct dispatcher){d, true};
+    }
+    return d;
+}
+
+void __wrap_oz_dispatch_post(struct oz_dispatch *d, struct oz_msg *msg)
+{
+    struct dispatcher *place = world.threads ? NULL : find_dispatcher(d);
+
+    __real_oz_dispatch_post(d, msg);
+    if (place)
+        place->dirty = true;
+}
+
+void __wrap_oz_dispatch_free(struct oz_dispatch *d)
+{
+    struct dispatcher *place = d && !world.threads ? find_dispatcher(d) : NULL;
+
+    if (place)
+        place->d = NULL;
+    __real_oz_dispatch_free(d);
+}
+
+int __wrap_getentropy(void *to, size_t n)
+{
+    unsigned char *bytes = to;
+
+    if (world.threads)
+        return __real_getentropy(to, n);
+    while (n-- > 0)
+        *bytes++ = (unsigned char)world_random(256);
+    return 0;
+}
+
+int __wrap_nanosleep(const struct timespec *time, struct timespec *rest)
+{
+    return world.threads ? __real_nanosleep(time, rest) : 0;
+}
+
+/* Nobody waits: the world knows when a dispatcher has something to do. This spares most of the
+ * system calls. */
+int __wrap_poll(struct pollfd *fds, nfds_t count, int wait_ms)
+{
+    return world.threads ? __real_poll(fds, count, wait_ms) : 0;
+}
+
+int __wrap_timerfd_settime(int fd, int flags, const struct itimerspec *to, struct itimerspec *from)
+{
+    return world.threads ? __real_timerfd_settime(fd, flags, to, from) : 0;
+}
+
+/* ---- failures ---- */
+
+void world_context(const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(world.context, sizeof world.context, format, args);
+    va_end(args);
+}
+
+void world_fail(const char *format, ...)
+{
+    va_list args;
+
+    if (world.failures++ < SHOWN) {
+        printf("\n    %s: at %" PRId64 " ms: ", world.context, world_now_ms());
+        va_start(args, format);
+        vprintf(format, args);
+        va_end(args);
+        fflush(stdout);
+    }
+    world.failed = true;
+}
+
+bool world_failed(void)
+{
+    return world.failed;
+}
+
+long world_failures(void)
+{
+    return world.failures;
+}
+
+unsigned world_random(unsigned below)
+{
+    world.random ^= world.random << 13;
+    world.random ^= world.random >> 7;
+    world.random ^= world.random << 17;
+    return (unsigned)((world.random >> 20) % below);
+}
+
+/* ---- life ---- */
+
+static void log_line(odezk_log_level level, const char *category, const char *line, void *arg)
+{
+    (void)level;
+    if (arg)
+        fprintf(stderr, "%s: %s\n", category, line);
+}
+
+void world_open(void)
+{
+    const char *debug = getenv("ODEZK_TEST_LOG");
+
+    world.threads = true;
+    odezk_log_set_level(debug ? ODEZK_LOG_DEBUG : ODEZK_LOG_ERROR);
+    odezk_log_set_callback(log_line, debug ? stderr : NULL);
+    if (oz_log_open(NULL) != ODEZK_OK)
+        abort();
+    world.threads = false;
+}
+
+void world_close(void)
+{
+    oz_log_close();
+}
+
+void world_set_threads(bool threads)
+{
+    world.threads = threads;
+    oz_clock_set_source(threads ? NULL : &world.now);
+}
+
+void world_fail_threads(int count)
+{
+    world.failing_threads = count;
+}
+
+void world_begin(uint64_t seed)
+{
+    world.random = seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
+    world.failed = false;
+    world.newest_epoch = 0;
+    memset(world.newest_token, 0, sizeof world.newest_token);
+    atomic_store(&world.now, START);
+    oz_clock_set_source(&world.now);
+    fake_begin();
+    fake_set_half_tick(WORLD_TIMEOUT * OZ_MS / 10);
+}
+
+void world_end(void)
+{
+    int i;
+
+    for (i = 0; i < WORLD_NODES; i++)
+        if (world.nodes[i].cluster)
+            abort();
+    if (fake_ports() != 0)
+        world_fail("%d clients were never closed", fake_ports());
+    fake_end();
+    oz_clock_set_source(NULL);
+}
+
+int64_t world_now_ms(void)
+{
+    return (atomic_load(&world.now) - START) / OZ_MS;
+}
+
+/* ---- what must always hold ---- */
+
+void world_each(void (*visit)(struct world_node *node))
+{
+    int i;
+
+    for (i = 0; i < WORLD_NODES; i++)
+        if (world.nodes[i].cluster)
+            visit(&world.nodes[i]);
+}
+
+void world_each_attempt(void (*visit)(struct world_attempt *attempt))
+{
+    int i;
+
+    for (i = 0; i < WORLD_ATTEMPTS; i++)
+        if (world.attempts[i].used)
+            visit(&world.attempts[i]);
+}
+
+struct world_node *world_master(void)
+{
+    struct world_node *master = NULL;
+    int i;
+
+    for (i = 0; i < WORLD_NODES; i++)
+        if (world.nodes[i].cluster && odezk_is_master(world.nodes[i].cluster, NULL))
+            master = &world.nodes[i];
+    return master;
+}
+
+static void check_masters(void)
+{
+    const struct world_node *master = NULL;
+    int64_t epoch = 0;
+    int i;
+
+    for (i = 0; i < WORLD_NODES; i++) {
+        const struct world_node *node = &world.nodes[i];
+
+        if (!node->cluster || fake_is_doomed(node->slot) || !odezk_is_master(node->cluster, &epoch))
+            continue;
+        if (master)
+            world_fail("two masters: %s and %s", master->id, node->id);
+        master = node;
+        if (epoch < world.newest_epoch)
+            world_fail("%s is master in epoch %" PRId64 ", after %" PRId64, node->id, epoch,
+                       world.newest_epoch);
+        world.newest_epoch = epoch;
+    }
+}
+
+static bool surely_holds(const struct world_attempt *a)
+{
+    return world_holds(a) && !fake_is_doomed(a->node->slot);
+}
+
+static void check_locks(void)
+{
+    int i, k;
+
+    for (i = 0; i < WORLD_ATTEMPTS; i++)
+        for (k = i + 1; k < WORLD_ATTEMPTS && surely_holds(&world.attempts[i]); k++)
+            if (surely_holds(&world.attempts[k]) &&
+                strcmp(world.attempts[i].key, world.attempts[k].key) == 0)
+                world_fail("two holders of %s: %s and %s", world.attempts[i].key,
+                           world.attempts[i].node->id, world.attempts[k].node->id);
+}
+
+static void check(void)
+{
+    check_masters();
+    check_locks();
+}
+
+/* ---- time ---- */
+
+static bool run(struct oz_dispatch *d)
+{
+    struct dispatcher *place = find_dispatcher(d);
+
+    if (!place->dirty && oz_timers_next(oz_dispatch_timers(d)) > oz_now())
+        return false;
+    place->dirty = false;
+    oz_dispatch_step(d, 0);
+    check();
+    return true;
+}
+
+static bool run_nodes(void)
+{
+    bool did = false;
+    int i;
+
+    for (i = 0; i < WORLD_NODES; i++) {
+        struct world_node *node = &world.nodes[i];
+
+        if (!node->cluster || fake_stopped(node->slot))
+            continue;
+        did |= run(node->cluster->dispatch);
+        did |= run(node->cluster->caller);
+    }
+    return did;
+}
+
+static int64_t next_timer(int64_t at)
+{
+    int i;
+
+    for (i = 0; i < WORLD_NODES; i++) {
+        const struct world_node *node = &world.nodes[i];
+        int64_t next;
+
+        if (!node->cluster || fake_stopped(node->slot))
+            continue;
+        next = oz_timers_next(oz_dispatch_timers(node->cluster->dispatch));
+        if (next < at)
+            at = next;
+    }
+    return at;
+}
+
+void world_turn(int64_t until)
+{
+    int64_t at;
+    bool did = false;
+
+    while (fake_step())
+        did = true;
+    did |= run_nodes();
+    if (did)
+        return;
+    at = next_timer(fake_next());
+    if (at > until)
+        at = until;
+    if (at > atomic_load(&world.now))
+        atomic_store(&world.now, at);
+    check();
+}
+
+void world_pass(int64_t ms)
+{
+    int64_t until = oz_now() + ms * OZ_MS;
+
+    while (oz_now() < until)
+        world_turn(until);
+}
+
+bool world_wait(bool (*condition)(void *arg), void *arg, int64_t ms)
+{
+    int64_t until = oz_now() + ms * OZ_MS;
+
+    while (!condition(arg)) {
+        if (oz_now() >= until || world.failed)
+            return false;
+        world_turn(until);
+    }
+    return true;
+}
+
+void world_jump(int64_t ms)
+{
+    atomic_fetch_add(&world.now, ms * OZ_MS);
+    check();
+}
+
+/* ---- events ---- */
+
+static struct world_member *find_member(struct world_node *node, const char *id)
+{
+    int i;
+
+    for (i = 0; i < node->member_count; i++)
+        if (strcmp(node->members[i].id, id) == 0)
+            return &node->members[i];
+    return NULL;
+}
+
+static void on_member(struct world_node *node, const odezk_event *e)
+{
+    struct world_member *member = find_member(node, e->id);
+
+    switch (e->change) {
+    case ODEZK_MEMBER_JOINED:
+        if (member || node->member_count == WORLD_NODES) {
+            world_fail("%s: %s joined twice", node->id, e->id);
+            return;
+        }
+        member = &node->members[node->member_count++];
+        snprintf(member->id, sizeof member->id, "%s", e->id);
+        member->incarnation = e->incarnation;
+        break;
+    case ODEZK_MEMBER_LEFT:
+        if (!member || member->incarnation != e->incarnation)
+            world_fail("%s: %s left, which was not there", node->id, e->id);
+        else
+            *member = node->members[--node->member_count];
+        break;
+    case ODEZK_MEMBER_RESTARTED:
+        if (!member || member->incarnation == e->incarnation)
+            world_fail("%s: %s restarted as what it was", node->id, e->id);
+        else
+            member->incarnation = e->incarnation;
+        break;
+    }
+}
+
+static void on_mastership(struct world_node *node, const odezk_event *e)
+{
+    if (e->held == node->mastership)
+        world_fail("%s: its mastership %s twice", node->id, e->held ? "began" : "ended");
+    if (e->held ? e->epoch <= node->epoch : e->epoch != node->epoch)
+        world_fail("%s: mastership %d of epoch %" PRId64 " after %" PRId64, node->id, e->held,
+                   e->epoch, node->epoch);
+    if (!e->held && !e->reason)
+        world_fail("%s: a mastership ended without a reason", node->id);
+    node->mastership = e->held;
+    node->epoch = e->epoch;
+}
+
+static void on_master(struct world_node *node, const odezk_event *e)
+{
+    snprintf(node->master, sizeof node->master, "%s", e->id ? e->id : "");
+    node->master_epoch = e->epoch;
+    if (e->id && e->epoch < node->newest_epoch)
+        world_fail("%s: sees the master of epoch %" PRId64 " after %" PRId64, node->id, e->epoch,
+                   node->newest_epoch);
+    if (e->id)
+        node->newest_epoch = e->epoch;
+}
+
+static void on_session(struct world_node *node, const odezk_event *e)
+{
+    static const bool follows[5][5] = {/* from, to */
+                                       {true, true, false, true, true},
+                                       {false, false, true, true, true},
+                                       {false, true, false, true, true},
+                                       {true, true, false, false, true},
+                                       {false, false, false, false, false}};
+
+    if (!follows[node->state][e->state])
+        world_fail("%s: the session is %s after %s", node->id, odezk_session_state_name(e->state),
+                   odezk_session_state_name(node->state));
+    if (e->generation < node->generation)
+        world_fail("%s: the generation went back", node->id);
+    node->state = e->state;
+    node->generation = e->generation;
+}
+
+static void on_event(odezk_cluster *cluster, const odezk_event *e, void *arg)
+{
+    struct world_node *node = arg;
+
+    (void)cluster;
+    switch (e->type) {
+    case ODEZK_EVENT_SESSION:
+        on_session(node, e);
+        break;
+    case ODEZK_EVENT_READY:
+        node->readies++;
+        node->incarnation = e->incarnation;
+        break;
+    case ODEZK_EVENT_MEMBER:
+        on_member(node, e);
+        break;
+    case ODEZK_EVENT_MASTER:
+        on_master(node, e);
+        break;
+    case ODEZK_EVENT_MASTERSHIP:
+        on_mastership(node, e);
+        break;
+    case ODEZK_EVENT_REFUSED:
+        node->refused = e->error;
+        snprintf(node->refusal, sizeof node->refusal, "%s", e->reason);
+        break;
+    default:
+        world_fail("%s: an unknown event %d", node->id, (int)e->type);
+    }
+}
+
+/* ---- nodes ---- */
+
+static int set(odezk_config *config, const char *name, const char *value)
+{
+    return odezk_config_set(config, name, value, "test");
+}
+
+static odezk_config *make_config(const char *id, const char *servers)
+{
+    odezk_config *config = NULL;
+    char timeout[16];
+
+    snprintf(timeout, sizeof timeout, "%d", WORLD_TIMEOUT);
+    if (odezk_config_new(&config) != ODEZK_OK)
+        return NULL;
+    if (set(config, "servers", servers) || set(config, "cluster", "test") ||
+        set(config, "node-id", id) || set(config, "session-timeout", timeout) ||
+        set(config, "operation-timeout", "30000") || set(config, "lock-handovers", "2")) {
+        odezk_config_free(config);
+        return NULL;
+    }
+    return config;
+}
+
+struct world_node *world_node_with(const char *id, odezk_role role, int slot, const char *servers)
+{
+    odezk_config *config = make_config(id, servers);
+    odezk_cluster_options options = ODEZK_CLUSTER_OPTIONS_INIT;
+    odezk_cluster *cluster = NULL;
+    struct world_node *node = world.nodes;
+    int rc;
+
+    options.role = role;
+    rc = config ? odezk_cluster_new(config, &options, &cluster) : ODEZK_ENOMEM;
+    odezk_config_free(config);
+    if (rc != ODEZK_OK)
+        return NULL;
+    while (node->cluster)
+        if (++node == world.nodes + WORLD_NODES)
+            abort();
+    *node = (struct world_node){.cluster = cluster, .slot = slot, .role = role};
+    snprintf(node->id, sizeof node->id, "%s", id);
+    while (odezk_cluster_subscribe(cluster, ODEZK_EVENT_ALL, on_event, node, NULL) == ODEZK_ENOMEM)
+        ;
+    return node;
+}
+
+struct world_node *world_node(const char *id, odezk_role role, int slot)
+{
+    char servers[32];
+
+    snprintf(servers, sizeof servers, "127.0.0.1:%d", slot);
+    return world_node_with(id, role, slot, servers);
+}
+
+void world_start(struct world_node *node)
+{
+    node->started = true;
+    odezk_cluster_start(node->cluster);
+}
+
+void world_begin_close(struct world_node *node)
+{
+    odezk_cluster_begin_close(node->cluster);
+}
+
+bool world_is_closed(struct world_node *node)
+{
+    bool closed;
+
+    pthread_mutex_lock(&node->cluster->lock);
+    closed = node->cluster->closed;
+    pthread_mutex_unlock(&node->cluster->lock);
+    return closed;
+}
+
+static bool closed(void *node)
+{
+    return world_is_closed(node);
+}
+
+static void check_left(struct world_node *node)
+{
+    if (oz_timers_next(oz_dispatch_timers(node->cluster->dispatch)) != OZ_NEVER)
+        world_fail("%s: a timer is left", node->id);
+    if (node->started && node->state != ODEZK_SESSION_CLOSED)
+        world_fail("%s: closed, but its session is %s", node->id,
+                   odezk_session_state_name(node->state));
+    if (node->mastership)
+        world_fail("%s: closed, but the end of its mastership was not told", node->id);
+    if (node->cluster->session && node->cluster->active_tasks)
+        world_fail("%s: a task is left", node->id);
+}
+
+static void forget_attempts(const struct world_node *node)
+{
+    int i;
+
+    for (i = 0; i < WORLD_ATTEMPTS; i++) {
+        struct world_attempt *a = &world.attempts[i];
+
+        if (!a->used || a->node != node)
+            continue;
+        if (!a->done)
+            world_fail("%s: the attempt to lock %s has not ended", node->id, a->key);
+        if (a->lock && world_holds(a))
+            world_fail("%s: closed, but its lock %s is valid", node->id, a->key);
+        if (a->lock && !a->released && a->lost != 1)
+            world_fail("%s: the loss of %s was told %d times", node->id, a->key, a->lost);
+        odezk_lock_free(a->lock);
+        a->used = false;
+    }
+}
+
+void world_free(struct world_node *node)
+{
+    bool ended;
+
+    fake_heal(node->slot);
+    if (node->crashed)
+        fake_cut(node->slot, OZ_NEVER, false);
+    world_begin_close(node);
+    ended = world.failed;
+    world.failed = false; /* it has to be closed all the same */
+    if (!world_wait(closed, node, 7000))
+        world_fail("%s: not closed within 7 s", node->id);
+    world.failed |= ended;
+    if (!world_is_closed(node))
+        abort();
+    check_left(node);
+    forget_attempts(node);
+    odezk_cluster_free(node->cluster);
+    node->cluster = NULL;
+    fake_heal(node->slot);
+}
+
+void world_crash(struct world_node *node)
+{
+    char name[OZ_MEMBER_NAME_SIZE], path[200];
+
+    fake_cut(node->slot, OZ_NEVER, false);
+    fake_stop(node->slot, OZ_NEVER);
+    node->crashed = true;
+    if (node->readies) {
+        oz_node_name(&node->cluster->self, name);
+        snprintf(path, sizeof path, WORLD_ROOT "/members/%s", name);
+        fake_forge(path, "host=elsewhere\npid=4711\nboot=other\nticks=1\n");
+    }
+}
+
+bool world_is_ready(void *node)
+{
+    const struct world_node *n = node;
+
+    return n->cluster->ready;
+}
+
+static bool is_live(const struct world_node *node)
+{
+    return node->cluster && node->started && !node->crashed && !node->refused &&
+           node->state != ODEZK_SESSION_CLOSED;
+}
+
+static const char *trouble_of(struct world_node *node, int live, const struct world_node *master)
+{
+    odezk_master seen;
+    odezk_node_list *list = NULL;
+    size_t count;
+
+    if (node->state != ODEZK_SESSION_CONNECTED)
+        return "not connected";
+    if (!node->cluster->ready)
+        return "not ready";
+    if (node->member_count != live)
+        return "sees other members";
+    if (odezk_members(node->cluster, &list) != ODEZK_OK)
+        return "out of memory";
+    count = list->count;
+    odezk_node_list_free(list);
+    if (count != (size_t)live)
+        return "lists other members";
+    if (odezk_get_master(node->cluster, &seen) != ODEZK_OK ||
+        strcmp(seen.id, master ? master->id : "") != 0 || strcmp(node->master, seen.id) != 0)
+        return "sees another master";
+    if (odezk_is_master(node->cluster, NULL) != node->mastership)
+        return "is in doubt about its mastership";
+    return NULL;
+}
+
+static const char *trouble(const char **who)
+{
+    struct world_node *master = world_master();
+    bool candidates = false;
+    int live = 0, i;
+
+    *who = "cluster";
+    for (i = 0; i < WORLD_NODES; i++)
+        if (is_live(&world.nodes[i])) {
+            live += world.nodes[i].role != ODEZK_ROLE_CLIENT;
+            candidates |= world.nodes[i].role == ODEZK_ROLE_MEMBER;
+        }
+    if (candidates && !master)
+        return "has no master";
+    for (i = 0; i < WORLD_NODES; i++) {
+        const char *what;
+
+        if (!is_live(&world.nodes[i]))
+            continue;
+        *who = world.nodes[i].id;
+        what = trouble_of(&world.nodes[i], live, master);
+        if (what)
+            return what;
+    }
+    return NULL;
+}
+
+bool world_is_settled(void *unused)
+{
+    const char *who;
+
+    (void)unused;
+    return trouble(&who) == NULL;
+}
+
+void world_explain(void)
+{
+    const char *who, *what = trouble(&who);
+
+    if (what)
+        world_fail("%s %s", who, what);
+}
+
+/* ---- locks ---- */
+
+static void on_lost(odezk_lock *lock, void *arg)
+{
+    struct world_attempt *a = arg;
+
+    if (a->lock != lock || odezk_lock_is_valid(lock))
+        world_fail("%s: the loss of %s was told, but it is valid", a->node->id, a->key);
+    if (a->released)
+        world_fail("%s: the loss of %s was told after its release", a->node->id, a->key);
+    if (++a->lost > 1)
+        world_fail("%s: the loss of %s was told twice", a->node->id, a->key);
+}
+
+static void on_lock(int error, odezk_lock *lock, void *arg)
+{
+    struct world_attempt *a = arg;
+    int64_t token = odezk_lock_token(lock),
+            *newest = &world.newest_token[(unsigned char)a->key[strlen(a->key) - 1]];
+
+    if (a->done)
+        world_fail("%s: the attempt to lock %s ended twice", a->node->id, a->key);
+    if ((error == ODEZK_OK) != (lock != NULL))
+        world_fail("%s: %s ended with %s and %s grant", a->node->id, a->key, odezk_errname(error),
+                   lock ? "a" : "no");
+    a->done = true;
+    a->error = error;
+    a->lock = lock;
+    if (!lock)
+        return;
+    odezk_lock_on_lost(lock, on_lost, a);
+    if (!odezk_lock_is_valid(lock))
+        return;
+    a->was_valid = true;
+    if (token < *newest || token <= 0) /* the same when it was handed over in its process */
+        world_fail("%s: %s has the token %" PRId64 " after %" PRId64, a->node->id, a->key, token,
+                   *newest);
+    *newest = token;
+}
+
+struct world_attempt *world_lock(struct world_node *node, const char *key, int wait_ms)
+{
+    struct world_attempt *a = world.attempts;
+    int rc;
+
+    while (a->used)
+        if (++a == world.attempts + WORLD_ATTEMPTS)
+            return NULL;
+    *a = (struct world_attempt){.used = true, .node = node, .wait_ms = wait_ms};
+    snprintf(a->key, sizeof a->key, "%s", key);
+    rc =
+        odezk_lock_acquire_async(node->cluster, WORLD_SPACE, key, wait_ms, on_lock, a, &a->request);
+    if (rc != ODEZK_OK) {
+        a->used = false;
+        if (rc != ODEZK_ENOMEM && rc != ODEZK_ECLOSED && rc != node->refused)
+            world_fail("%s: cannot begin to lock %s: %s", node->id, key, odezk_errname(rc));
+        return NULL;
+    }
+    return a;
+}
+
+bool world_is_done(void *attempt)
+{
+    return ((struct world_attempt *)attempt)->done;
+}
+
+bool world_holds(const struct world_attempt *attempt)
+{
+    return attempt->used && attempt->lock && odezk_lock_is_valid(attempt->lock);
+}
+
+int world_release(struct world_attempt *attempt)
+{
+    bool valid = world_holds(attempt);
+    int rc = odezk_lock_release(attempt->lock);
+
+    attempt->released = true;
+    if (valid && rc != ODEZK_OK)
+        world_fail("%s: a valid %s was released with %s", attempt->node->id, attempt->key,
+                   odezk_errname(rc));
+    if (world_holds(attempt))
+        world_fail("%s: %s is valid after its release", attempt->node->id, attempt->key);
+    return rc;
+}
+
+void world_drop(struct world_attempt *attempt)
+{
+    if (!attempt->done)
+        abort();
+    if (attempt->lock && !attempt->released)
+        world_release(attempt);
+    odezk_lock_free(attempt->lock);
+    attempt->used = false;
+}
+
+/* ---- the end of a scenario ---- */
+
+/* What a node that died left behind its successors remove: a last one sees to it. */
+static void tidy(void)
+{
+    struct world_node *last;
+
+    world_pass(2 * WORLD_TIMEOUT);
+    while (!(last = world_node("tidy", ODEZK_ROLE_MEMBER, FAKE_SLOTS - 1)))
+        ;
+    world_start(last);
+    if (!world_wait(world_is_settled, NULL, 10 * WORLD_TIMEOUT))
+        world_explain();
+    world_pass(1000);
+    world_free(last);
+}
+
+void world_clean(void)
+{
+    int i;
+
+    oz_mem_fail_at(0);
+    fake_set_fault(0, 0, FAKE_NONE);
+    fake_set_random(NULL);
+    fake_set_lost_close(false);
+    for (i = 0; i < WORLD_NODES; i++)
+        if (world.nodes[i].cluster)
+            world_free(&world.nodes[i]);
+    if (!world.failed)
+        tidy();
+    if (fake_ephemerals() || fake_below(WORLD_ROOT "/inbox")) {
+        world_fail("%d ephemeral znodes and %d in the inboxes are left", fake_ephemerals(),
+                   fake_below(WORLD_ROOT "/inbox"));
+        fake_print();
+    }
+}
+
+/* ---- sweeps ---- */
+
+/* Whether the fault was reached. */
+static bool run_with_fault(const char *name, void (*scenario)(void), long n, enum fake_fault fault)
+{
+    bool happened;
+
+    world_context("%s, %s at request %ld", name, fake_fault_name(fault), n);
+    world_begin((uint64_t)n);
+    fake_set_fault(0, n, fault);
+    scenario();
+    happened = fake_fault_happened();
+    world_clean();
+    world_end();
+    return happened;
+}
+
+void world_sweep_faults(const char *name, void (*scenario)(void))
+{
+    int fault;
+    long n;
+
+    for (fault = FAKE_NONE; fault < FAKE_FAULTS; fault++)
+        for (n = 1;
+             run_with_fault(name, scenario, n, (enum fake_fault)fault) && world.failures < SHOWN;
+             n++)
+            if (fault == FAKE_NONE)
+                break;
+}
+
+void world_sweep_memory(const char *name, void (*scenario)(void))
+{
+    long n, made;
+
+    for (n = 1; world.failures < SHOWN; n++) {
+        world_context("%s, allocation %ld fails", name, n);
+        world_begin((uint64_t)n);
+        made = oz_mem_count();
+        oz_mem_fail_at(n);
+        scenario();
+        made = oz_mem_count() - made;
+        world_clean();
+        world_end();
+        if (made < n)
+            return;
+    }
+}
