@@ -117,18 +117,6 @@ static void stop_watchers(struct watchers *w, int count)
     }
 }
 
-struct newer {
-    struct it_claims *claims;
-    int64_t than;
-};
-
-static bool has_newer(void *arg)
-{
-    struct newer *newer = arg;
-
-    return it_claims_newest(newer->claims, -1) > newer->than;
-}
-
 /* ---- tests in one process ---- */
 
 static void succession(void)
@@ -278,9 +266,9 @@ static void one_at_a_time(void)
         start_watcher(&watchers[i], claims, nodes[i], i);
     for (int round = 0; round < ROUNDS && good; round++) {
         struct newer newer = {claims, it_claims_newest(claims, -1)};
-        good = it_until(5000, has_newer, &newer);
         for (int i = 0; i < COUNT; i++)
             odezk_resign(nodes[i]);
+        good = it_until(5000, has_newer, &newer);
     }
     stop_watchers(watchers, COUNT);
     CHECK(good);
@@ -290,51 +278,17 @@ static void one_at_a_time(void)
 
 /* ---- tests with processes ---- */
 
-struct pack {
-    struct it_claims *claims;
-    struct it_process *processes[NODES];
-};
-
-static bool start_pack(struct pack *pack, const char *what)
-{
-    char number[8], timeout[16];
-
-    snprintf(timeout, sizeof timeout, "%d", it_timeout());
-    pack->claims = it_claims_new();
-    it_inherit(it_claims_fd(pack->claims));
-    for (int i = 0; i < NODES; i++) {
-        snprintf(number, sizeof number, "%d", i);
-        pack->processes[i] =
-            it_start("it/claimant", number, it_servers(), it_base(), timeout, what, NULL);
-        if (!it_expect(pack->processes[i]->log, 10000, "started"))
-            return false;
-    }
-    it_inherit(-1);
-    return true;
-}
-
-/* Who has the newest claim. */
-static int newest_claimant(const struct it_claims *claims)
-{
-    int best = 0;
-
-    for (int i = 1; i < NODES; i++)
-        if (it_claims_newest(claims, i) > it_claims_newest(claims, best))
-            best = i;
-    return best;
-}
-
 static void killed_master(void)
 {
-    struct pack pack;
+    struct it_pack pack;
 
     it_set_timeout(IT_SHORT);
-    NEED(start_pack(&pack, "master"));
-    struct newer newer = {pack.claims, 0};
+    NEED(it_pack_start(&pack, "master"));
+    int64_t last = 0;
     for (int i = 0; i < NODES; i++) {
         NEED(it_until(it_timeout() + 5000, has_newer, &newer));
         newer.than = it_claims_newest(pack.claims, -1);
-        int master = newest_claimant(pack.claims);
+        int master = it_claims_last_claimant(pack.claims);
         it_signal(pack.processes[master], SIGKILL);
         CHECK(it_exit(pack.processes[master], 2000) == 128 + SIGKILL);
     }
@@ -342,38 +296,21 @@ static void killed_master(void)
     CHECK(it_claims_exclusive(pack.claims));
 }
 
-struct moment {
-    int64_t at_ms;
-};
-
-static bool passed(void *arg)
-{
-    return it_now_ms() >= ((struct moment *)arg)->at_ms;
-}
-
-/* Time itself is what is waited for. */
-static void let_pass(int ms)
-{
-    struct moment moment = {it_now_ms() + ms};
-
-    it_until(ms + 1000, passed, &moment);
-}
-
 static void stopped_master(void)
 {
-    struct pack pack;
+    struct it_pack pack;
 
     it_set_timeout(IT_SHORT);
-    NEED(start_pack(&pack, "master"));
-    struct newer newer = {pack.claims, 0};
+    NEED(it_pack_start(&pack, "master"));
+    int64_t last = 0;
     NEED(it_until(it_timeout() + 5000, has_newer, &newer));
     for (int i = 0; i < 4; i++) {
-        int master = newest_claimant(pack.claims);
+        int master = it_claims_last_claimant(pack.claims);
         newer.than = it_claims_newest(pack.claims, -1);
         it_signal(pack.processes[master], SIGSTOP);
         NEED(it_until(it_timeout() + 5000, has_newer, &newer));
         it_signal(pack.processes[master], SIGCONT);
-        let_pass(100 + 200 * i);
+        it_pass(100 + 200 * i);
     }
     for (int i = 0; i < NODES; i++) {
         it_signal(pack.processes[i], SIGTERM);
@@ -385,18 +322,18 @@ static void stopped_master(void)
 /* Stopped for about as long as the lease lasts: the edge is what matters. */
 static void stopped_for_about_the_lease(void)
 {
-    struct pack pack;
+    struct it_pack pack;
 
     it_set_timeout(IT_SHORT);
-    NEED(start_pack(&pack, "master"));
-    struct newer newer = {pack.claims, 0};
+    NEED(it_pack_start(&pack, "master"));
+    int64_t last = 0;
     NEED(it_until(it_timeout() + 5000, has_newer, &newer));
     for (int i = 0; i < 6; i++) {
-        int master = newest_claimant(pack.claims);
+        int master = it_claims_last_claimant(pack.claims);
         it_signal(pack.processes[master], SIGSTOP);
-        let_pass(it_timeout() * (12 + 2 * i) / 20);
+        it_pass(it_timeout() * (12 + 2 * i) / 20);
         it_signal(pack.processes[master], SIGCONT);
-        let_pass(it_timeout() / 2);
+        it_pass(it_timeout() / 2);
     }
     for (int i = 0; i < NODES; i++) {
         it_signal(pack.processes[i], SIGTERM);
@@ -436,10 +373,10 @@ static void paused_servers(void)
     int64_t epoch = epoch_of(nodes[0]);
     for (int i = 0; i < 3; i++) {
         NEED(it_all_servers("pause"));
-        let_pass(it_timeout() / 4);
+        it_pass(it_timeout() / 4);
         CHECK(epoch_of(nodes[0]) == epoch);
         NEED(it_all_servers("cont"));
-        let_pass(it_timeout() / 4);
+        it_pass(it_timeout() / 4);
     }
     CHECK(epoch_of(nodes[0]) == epoch);
     CHECK(it_count(log, "mastership *") == 1);
@@ -464,11 +401,11 @@ static void long_absence_of_the_ensemble(void)
     good = good && it_expect(log, it_timeout() + 2000, "mastership ended * lease");
     ended = it_boottime_ns();
     CHECK(!odezk_is_master(nodes[0], NULL));
-    let_pass(it_timeout());
+    it_pass(it_timeout());
     good = good && it_all_servers("start");
     struct newer newer = {claims, epoch};
     good = good && it_until(20000, has_newer, &newer);
-    let_pass(500);
+    it_pass(500);
     stop_watchers(watchers, NODES);
     NEED(good);
     CHECK(it_claims_exclusive(claims));
@@ -586,7 +523,7 @@ static void lost_server(void)
         NEED(it_until(10000, is_master, nodes[0]));
         NEED(it_server("start", i));
     }
-    let_pass(it_timeout());
+    it_pass(it_timeout());
     CHECK(it_count(log, "session lost *") == 0);
     CHECK(it_count(log, "member left *") == 0);
     CHECK(it_until(it_timeout(), is_master, nodes[0]) ||

@@ -19,7 +19,7 @@
 #ifndef FAULTS
 #define FAULTS 4
 #endif
-#define SEATS (N + 2 * FAULTS) /* sequence numbers that can be given out */
+#define SEATS (N + FAULTS) /* sequence numbers that can be given out */
 #define NOBODY 255
 
 /* The servers: who owns the seat of each sequence number. */
@@ -85,6 +85,16 @@ inline find_own(me, found)
     do
     :: k == next_seat -> break
     :: k < next_seat && owner[k] == me -> found = k; break
+    :: k < next_seat && owner[k] != me -> k++
+    od;
+    k = 0
+}
+
+inline remove_seats(me)
+{
+    do
+    :: k == next_seat -> break
+    :: k < next_seat && owner[k] == me -> owner[k] = NOBODY; k++
     :: k < next_seat && owner[k] != me -> k++
     od;
     k = 0
@@ -170,42 +180,15 @@ proctype candidate(byte i)
         lease[i] = true;
         only_one()
     }
+    /* What the servers do. */
+    :: atomic { late[i] && session[i] -> late[i] = false; make_seat(i) }
+    :: atomic { !lease[i] && session[i] && faults > 0 -> faults--; session[i] = false; remove_seats(i) }
     od
-}
-
-active proctype servers()
-{
-    byte i, k;
-
-    do
-    :: atomic { faults > 0 && !lease[0] && session[0] -> i = 0; goto expire }
-    :: atomic { faults > 0 && !lease[1] && session[1] -> i = 1; goto expire }
-    :: atomic { faults > 0 && !lease[2] && session[2] -> i = 2; goto expire }
-    :: atomic { late[0] && session[0] -> late[0] = false; make_seat(0) }
-    :: atomic { late[1] && session[1] -> late[1] = false; make_seat(1) }
-    :: atomic { late[2] && session[2] -> late[2] = false; make_seat(2) }
-    od;
-expire:
-    atomic {
-        faults--;
-        session[i] = false;
-        do
-        :: k < next_seat ->
-            if
-            :: owner[k] == i -> owner[k] = NOBODY
-            :: else
-            fi;
-            k++
-        :: k == next_seat -> break
-        od;
-        k = 0;
-        i = 0
-    }
 }
 
 init
 {
-    byte i, k, seats, claims;
+    byte k, seats, claims;
 
     atomic { run candidate(0); run candidate(1); run candidate(2) }
     /* Nothing is left to do: now somebody must be master, and everybody have its one seat. */

@@ -3,6 +3,7 @@
 #define ODEZK_LOCK_H
 
 #include <odezk/cluster.h>
+#include <stddef.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -108,6 +109,70 @@ int odezk_lock_release(odezk_lock *lock);
 
 /** Releases the grant if that was not done, and frees the handle. NULL does nothing. Any thread, also inside a callback. Since 0.1. */
 void odezk_lock_free(odezk_lock *lock);
+
+/* ---- for operators ---- */
+
+typedef enum odezk_lock_use {
+    ODEZK_LOCK_UNKNOWN = 0, /**< the holder cannot be asked, or did not answer */
+    ODEZK_LOCK_BUSY = 1,    /**< somebody in the holder's process has it */
+    ODEZK_LOCK_STICKY = 2   /**< nobody has it; the holder gives it up when it is asked */
+} odezk_lock_use;
+
+/** Who waits for a lock. */
+typedef struct odezk_lock_waiter {
+    const char *node; /**< "" for a client */
+    const char *host;
+    int64_t pid;
+    int64_t since_ms; /**< milliseconds since 1970 by the servers' clock */
+} odezk_lock_waiter;
+
+/** A lock as the servers have it. */
+typedef struct odezk_lock_info {
+    const char *space, *key;
+    const char *node; /**< the holder's node id; "" for a client, and when nobody holds it at the moment */
+    const char *host; /**< "" when nobody holds it at the moment */
+    int64_t pid;
+    int64_t since_ms; /**< when the holder's process got it; milliseconds since 1970 by the servers' clock */
+    int64_t token;    /**< 0 when nobody holds it at the moment */
+    odezk_lock_use use;
+    size_t waiter_count;
+    const odezk_lock_waiter *waiters; /**< first come first */
+} odezk_lock_info;
+
+typedef struct odezk_lock_list {
+    size_t count;
+    const odezk_lock_info *locks; /**< sorted by space and key */
+} odezk_lock_list;
+
+/**
+ * Reads who holds which lock and who waits, from the servers.
+ *
+ * @param space      only this space; NULL means all
+ * @param timeout_ms how long it may take, in milliseconds
+ * @param out        set to a new list, to be freed with odezk_lock_list_free(); untouched on failure
+ * @return ODEZK_OK; ODEZK_EUNREACHABLE; ODEZK_ECHROOT; ODEZK_EAUTH; ODEZK_ESERVER; ODEZK_EINCALLBACK; ODEZK_ECLOSED;
+ *         ODEZK_EINVAL; ODEZK_ENOMEM; ODEZK_EFORKED
+ *
+ * Any thread but a callback's. Starts the handle if that was not done. Since 0.1.
+ */
+int odezk_lock_list_read(odezk_cluster *cluster, const char *space, int timeout_ms, odezk_lock_list **out);
+
+/** Frees a list. NULL does nothing. Since 0.1. */
+void odezk_lock_list_free(odezk_lock_list *list);
+
+/**
+ * Ends another's grant, for emergencies. A holder that answers loses it as if its lease had lapsed; of one that does not
+ * answer within a second the znode is removed: it may then believe for a while longer that it holds the lock, and
+ * only the fencing token keeps its writes out.
+ *
+ * @param token      the grant's fencing token: a newer grant is not touched
+ * @param timeout_ms how long it may take, in milliseconds
+ * @return ODEZK_OK (it is gone); ODEZK_ENOTFOUND (nobody holds this lock, or under another token); and as
+ *         odezk_lock_list_read()
+ *
+ * Any thread but a callback's. Starts the handle if that was not done. Since 0.1.
+ */
+int odezk_lock_end(odezk_cluster *cluster, const char *space, const char *key, int64_t token, int timeout_ms);
 
 #ifdef __cplusplus
 }

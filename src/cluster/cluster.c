@@ -6,6 +6,7 @@
 #include "base/fork.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "config/config.h"
 #include "config/nodeid.h"
 #include "recipe/process.h"
 #include "znode/fields.h"
@@ -128,6 +129,7 @@ static void on_unready(void *arg)
     pthread_mutex_lock(&c->lock);
     c->ready = false;
     pthread_mutex_unlock(&c->lock);
+    oz_locks_set_inbox(c->locks, NULL);
     oz_election_withdraw(c->election, "removed");
     oz_inbox_remove(c->inbox);
     oz_reaper_member(c->reaper, NULL);
@@ -150,7 +152,7 @@ static void on_member(void *arg, odezk_member_change change, const struct oz_nod
 /* The master is who `leader` names, as long as that life of the node is among the members. */
 static void find_master(odezk_cluster *c)
 {
-    const struct oz_node *node = oz_view_find(&c->view, c->leader.id);
+    const struct oz_node *node = oz_view_find(oz_membership_view(c->membership), c->leader.id);
     struct oz_leader now = {0};
     bool changed;
 
@@ -168,20 +170,23 @@ static void find_master(odezk_cluster *c)
                                   .epoch = now.epoch});
 }
 
-static void publish_view(odezk_cluster *c)
+static void publish_view(void *arg)
 {
+    odezk_cluster *c = arg;
     const struct oz_view *view = oz_membership_view(c->membership);
     struct oz_node *nodes = oz_alloc((view->count + 1) * sizeof *nodes);
 
     if (nodes && view->count)
         memcpy(nodes, view->nodes, view->count * sizeof *nodes);
     pthread_mutex_lock(&c->lock);
-    if (nodes) { /* without memory the old view stays until the next change */
+    if (nodes) {
         free(c->view.nodes);
         c->view.nodes = nodes;
         c->view.count = view->count;
     }
     pthread_mutex_unlock(&c->lock);
+    if (!nodes && !c->closing)
+        oz_timer_set(oz_session_timers(c->session), &c->view_timer, oz_now() + 100 * OZ_MS, publish_view, c);
 }
 
 static void on_viewed(void *arg)
@@ -224,14 +229,29 @@ static void on_mastership(void *arg, bool held, int64_t epoch, const char *reaso
         oz_inbox_sweep(c->session, c->root);
 }
 
-static void on_request(void *owner, const char *name)
+/* From here on this node can keep locks that nobody wants, as it can be asked for them. */
+static void on_inbox(void *owner)
+{
+    odezk_cluster *c = owner;
+    char name[OZ_MEMBER_NAME_SIZE];
+
+    oz_node_name(&c->self, name);
+    oz_locks_set_inbox(c->locks, name);
+}
+
+static char *on_request(void *owner, const char *name)
 {
     odezk_cluster *c = owner;
 
+    if (oz_locks_asked(c->locks, name))
+        return NULL;
+    if (strncmp(name, OZ_INBOX_REPORT ".", sizeof OZ_INBOX_REPORT) == 0)
+        return oz_locks_report(c->locks);
     if (strcmp(name, OZ_INBOX_RESIGN) == 0) {
         oz_info("election", "another asked this node to resign");
         oz_election_resign(c->election);
     }
+    return NULL;
 }
 
 /* ---- what this node says about itself ---- */
@@ -279,12 +299,15 @@ static const char *lock_trouble(void *arg)
     return oz_session_state(c->session) == ODEZK_SESSION_CONNECTED ? NULL : "not connected";
 }
 
-static bool make_locks(odezk_cluster *c, int handovers)
+static bool make_locks(odezk_cluster *c, const odezk_config *config)
 {
     struct oz_locks_options options = {.session = c->session,
                                        .root = c->root,
                                        .operation_ms = c->operation_ms,
-                                       .handovers = handovers,
+                                       .handovers = (int)odezk_config_number(config, "lock-handovers"),
+                                       .sticky_max = (int)odezk_config_number(config, "lock-sticky-max"),
+                                       .sticky_idle_ms = (int)odezk_config_number(config, "lock-sticky-idle"),
+                                       .sticky_spaces = odezk_config_get(config, "lock-sticky-spaces"),
                                        .trouble = lock_trouble,
                                        .arg = c};
     struct oz_buf owner = {0};
@@ -326,12 +349,12 @@ static bool make_parts(odezk_cluster *c, const odezk_config *config)
 
     c->session = oz_session_new(&session);
     c->reaper = oz_reaper_new(config);
-    if (!c->session || !c->reaper || !make_locks(c, (int)odezk_config_number(config, "lock-handovers")))
+    if (!c->session || !c->reaper || !make_locks(c, config))
         return false;
     election.session = membership.session = c->session;
     c->election = oz_election_new(&election);
     c->membership = oz_membership_new(&membership);
-    c->inbox = oz_inbox_new(c->session, c->root, on_request, c);
+    c->inbox = oz_inbox_new(c->session, c->root, on_inbox, on_request, c);
     oz_session_listen(c->session, &listener);
     return c->election && c->membership && c->inbox;
 }
@@ -458,8 +481,10 @@ int odezk_cluster_new(const odezk_config *config, const odezk_cluster_options *o
             return rc;
         config = own;
     }
-    c = oz_alloc(sizeof *c);
-    rc = c ? make(c, config, options->role) : oz_fail(ODEZK_ENOMEM, "out of memory");
+    rc = oz_config_check(config);
+    c = rc == ODEZK_OK ? oz_alloc(sizeof *c) : NULL;
+    if (rc == ODEZK_OK)
+        rc = c ? make(c, config, options->role) : oz_fail(ODEZK_ENOMEM, "out of memory");
     odezk_config_free(own);
     if (rc == ODEZK_OK)
         *out = c;
@@ -604,6 +629,7 @@ static void do_close(odezk_cluster *c)
     oz_locks_close(c->locks);
     oz_election_withdraw(c->election, "closing");
     oz_inbox_remove(c->inbox);
+    oz_timer_clear(oz_session_timers(c->session), &c->view_timer);
     oz_timer_set(oz_session_timers(c->session), &c->leave_timer, oz_now() + LEAVE_WITHIN, close_session, c);
     oz_membership_leave(c->membership, close_session, c);
 }

@@ -42,7 +42,7 @@ struct odezk_cluster {
 
     struct oz_msg start_msg, close_msg, resign_msg, callbacks_done_msg;
     atomic_bool resign_posted;
-    struct oz_timer leave_timer;
+    struct oz_timer leave_timer, view_timer;
     struct oz_list tasks; /* that wait for a session; the dispatcher's */
     int active_tasks;     /* with those; the dispatcher's */
     bool closing;         /* the dispatcher's */

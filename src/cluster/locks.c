@@ -25,16 +25,11 @@ static void arrived(struct oz_msg *msg)
     oz_locks_acquire(request->locks, request);
 }
 
-static int begin(odezk_cluster *cluster, odezk_lock_request *request)
+static void begin(odezk_cluster *cluster, odezk_lock_request *request)
 {
-    int rc = oz_cluster_start(cluster);
-
-    if (rc != ODEZK_OK)
-        return rc;
     request->locks = cluster->locks;
     request->msg.run = arrived;
     oz_dispatch_post(cluster->dispatch, &request->msg);
-    return ODEZK_OK;
 }
 
 static void await(struct oz_wait *wait)
@@ -49,18 +44,25 @@ int odezk_lock_acquire(odezk_cluster *cluster, const char *space, const char *ke
 {
     struct oz_wait wait = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false};
     odezk_lock_request *request;
+    odezk_lock *grant;
     int rc = oz_cluster_check_blocking(cluster);
 
     if (rc == ODEZK_OK)
         rc = out ? check_arguments(space, key, wait_ms) : oz_fail(ODEZK_EINVAL, "no place for the lock was given");
     if (rc != ODEZK_OK)
         return rc;
+    grant = oz_locks_grant_now(cluster->locks, space, key);
+    if (grant) {
+        *out = grant;
+        return ODEZK_OK;
+    }
     request = oz_request_new(cluster->grants, space, key, wait_ms);
     if (!request)
         return oz_fail(ODEZK_ENOMEM, "out of memory");
     request->wait = &wait;
-    rc = begin(cluster, request);
+    rc = oz_cluster_start(cluster);
     if (rc == ODEZK_OK) {
+        begin(cluster, request);
         await(&wait);
         rc = request->error ? oz_fail(request->error, "lock %s/%s: %s", space, key, request->why) : ODEZK_OK;
         if (rc == ODEZK_OK)
@@ -85,12 +87,15 @@ int odezk_lock_acquire_async(odezk_cluster *cluster, const char *space, const ch
         return oz_fail(ODEZK_ENOMEM, "out of memory");
     request->cb = cb;
     request->arg = arg;
+    rc = oz_cluster_start(cluster);
+    if (rc != ODEZK_OK) {
+        oz_request_unref(request);
+        return rc;
+    }
     if (out)
         *out = request; /* before it can end */
-    rc = begin(cluster, request);
-    if (rc != ODEZK_OK)
-        oz_request_unref(request);
-    return rc;
+    begin(cluster, request);
+    return ODEZK_OK;
 }
 
 static void cancel_arrived(struct oz_msg *msg)

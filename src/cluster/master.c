@@ -204,6 +204,7 @@ static void run_resignation(struct oz_task *task)
 int odezk_resign_node(odezk_cluster *cluster, const char *id, int timeout_ms)
 {
     struct resignation *r;
+    char why[256];
     int rc = oz_cluster_check_blocking(cluster);
 
     if (rc != ODEZK_OK)
@@ -216,10 +217,11 @@ int odezk_resign_node(odezk_cluster *cluster, const char *id, int timeout_ms)
     oz_task_init(&r->task, run_resignation, destroy_resignation);
     strcpy(r->id, id);
     rc = oz_task_run(cluster, &r->task, timeout_ms);
+    snprintf(why, sizeof why, "%s", odezk_last_error());
     if (rc == ODEZK_EUNREACHABLE && r->asked)
         rc = oz_fail(ODEZK_ETIMEDOUT, "%s was asked, but is still master after %d ms", id, timeout_ms);
     else if (rc != ODEZK_OK)
-        rc = oz_fail(rc, "%s: %s", id, r->task.done ? r->task.why : odezk_last_error());
+        rc = oz_fail(rc, "%s: %s", id, why);
     oz_task_unref(&r->task);
     return rc;
 }

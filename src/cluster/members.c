@@ -190,8 +190,6 @@ static char *field(const char *text, const char *key)
     struct oz_buf value = {0};
 
     oz_field_get(text, key, &value);
-    if (!value.len) /* an absent field leaves what the last other one said */
-        oz_buf_free(&value);
     return oz_buf_take(&value);
 }
 

@@ -57,7 +57,8 @@ static void run(struct oz_task *task)
 {
     struct guarded *g = (struct guarded *)task;
     struct oz_request request = {.verb = OZ_MULTI, .items = g->items, .count = g->count};
-    const char *path = g->lock ? oz_locks_path(g->lock) : oz_election_path(task->cluster->election, g->epoch);
+    char *lock_path = g->lock ? oz_locks_path(task->cluster->locks, g->lock) : NULL;
+    const char *path = g->lock ? lock_path : oz_election_path(task->cluster->election, g->epoch);
 
     g->items[0] = (struct oz_request){.verb = OZ_CHECK, .path = path};
     if (!path || !oz_session_granting(task->cluster->session))
@@ -66,6 +67,7 @@ static void run(struct oz_task *task)
         oz_task_finish(task, ODEZK_EUNKNOWN, "not connected; nothing was written");
     else if (!oz_submit(task->cluster->session, &request, written, g))
         oz_task_finish(task, ODEZK_ENOMEM, NULL);
+    free(lock_path);
 }
 
 static bool good_path(const char *path)

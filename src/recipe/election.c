@@ -269,6 +269,8 @@ static void own_seat_changed(void *owner)
         return;
     if (oz_watch_arm(e->session, &e->seat_watch, request.path, own_seat_changed, e))
         e->seat_op = oz_submit(e->session, &request, own_seat_read, e);
+    if (!e->seat_op)
+        oz_timer_set(oz_session_timers(e->session), &e->retry, oz_now() + 100 * OZ_MS, own_seat_changed, e);
 }
 
 static void published(void *owner, const struct oz_reply *reply)
@@ -284,7 +286,7 @@ static void published(void *owner, const struct oz_reply *reply)
     } else if (reply->rc == OZ_NONODE && reply->failed == 0) {
         seat_removed(e);
     } else if (reply->rc != OZ_GONE) {
-        if (reply->rc == OZ_NONODE)
+        if (reply->rc == OZ_NONODE && !e->leader_op)
             make_leader(e);
         later(e);
     }
@@ -332,8 +334,10 @@ static void watch_predecessor(struct oz_election *e, const char *name)
 
     if (path && oz_watch_arm(e->session, &e->seat_watch, path, predecessor_gone, e))
         e->seat_op = oz_submit(e->session, &request, predecessor_read, e);
-    if (!e->seat_op)
+    if (!e->seat_op) {
+        oz_watch_disarm(e->session, &e->seat_watch); /* nobody would fire it */
         later(e);
+    }
     free(path);
 }
 

@@ -41,8 +41,15 @@ static void unref_unlock(struct oz_grants *grants)
 
 void oz_grants_close(struct oz_grants *grants)
 {
+    odezk_lock *spare;
+
     pthread_mutex_lock(&grants->lock);
     grants->session = NULL;
+    while ((spare = grants->spare) != NULL) {
+        grants->spare = spare->next;
+        free(spare);
+    }
+    grants->spares = 0;
     pthread_mutex_unlock(&grants->lock);
 }
 
@@ -56,23 +63,48 @@ void oz_grants_unref(struct oz_grants *grants)
 
 /* ---- grants ---- */
 
+#define SPARES 64
+
 odezk_lock *oz_grant_new(struct oz_grants *grants, int64_t token, void (*released)(void *entry, odezk_lock *lock),
                          void *entry)
 {
-    odezk_lock *lock = oz_alloc(sizeof *lock);
+    odezk_lock *lock = grants->spare;
 
-    if (!lock)
-        return NULL;
+    if (lock) {
+        grants->spare = lock->next;
+        grants->spares--;
+        *lock = (odezk_lock){0};
+    } else {
+        lock = oz_alloc(sizeof *lock);
+        if (!lock)
+            return NULL;
+    }
     lock->grants = grants;
     lock->refs = 2;
     lock->state = OZ_GRANT_VALID;
     lock->token = token;
     lock->released = released;
     lock->entry = entry;
-    pthread_mutex_lock(&grants->lock);
     grants->refs++;
-    pthread_mutex_unlock(&grants->lock);
     return lock;
+}
+
+/* With the mutex held; it stays held. The last reference to the grants is never dropped here by the recipe, which has
+ * one of its own; the others use drop_ref(). */
+static void forget_ref(odezk_lock *lock)
+{
+    struct oz_grants *grants = lock->grants;
+
+    if (--lock->refs > 0)
+        return;
+    grants->refs--;
+    if (grants->session && grants->spares < SPARES) {
+        lock->next = grants->spare;
+        grants->spare = lock;
+        grants->spares++;
+    } else {
+        free(lock);
+    }
 }
 
 /* Called with the mutex held; gives it back. */
@@ -80,11 +112,8 @@ static void drop_ref(odezk_lock *lock)
 {
     struct oz_grants *grants = lock->grants;
 
-    if (--lock->refs > 0) {
-        pthread_mutex_unlock(&grants->lock);
-        return;
-    }
-    free(lock);
+    grants->refs++;
+    forget_ref(lock);
     unref_unlock(grants);
 }
 
@@ -108,6 +137,7 @@ static void tell_lost(struct oz_msg *msg)
     void (*lost)(odezk_lock *, void *);
 
     pthread_mutex_lock(&lock->grants->lock);
+    lock->lost_msg.run = NULL; /* another callback may be set, and is told as well */
     lost = lock->lost;
     lock->lost = NULL;
     if (lost && lock->state == OZ_GRANT_LOST) {
@@ -135,30 +165,18 @@ static void post_lost(odezk_lock *lock)
 
 void oz_grant_lose(odezk_lock *lock)
 {
-    pthread_mutex_lock(&lock->grants->lock);
     if (lock->state == OZ_GRANT_VALID) {
         lock->state = OZ_GRANT_LOST;
         post_lost(lock);
     }
     lock->entry = NULL;
-    drop_ref(lock);
+    forget_ref(lock);
 }
 
 void oz_grant_forget(odezk_lock *lock)
 {
-    pthread_mutex_lock(&lock->grants->lock);
     lock->entry = NULL;
-    drop_ref(lock);
-}
-
-static void release_arrived(struct oz_msg *msg)
-{
-    odezk_lock *lock = oz_container(msg, odezk_lock, release_msg);
-
-    if (lock->entry) /* only the dispatcher writes it */
-        lock->released(lock->entry, lock);
-    pthread_mutex_lock(&lock->grants->lock);
-    drop_ref(lock);
+    forget_ref(lock);
 }
 
 static bool foreign(const odezk_lock *lock)
@@ -227,12 +245,9 @@ static int release(odezk_lock *lock)
 
     if (rc == ODEZK_OK && lock->grants->session && oz_session_lease_end(lock->grants->session) <= oz_now())
         rc = ODEZK_ELOST; /* its loss was not even noticed yet */
-    if (lock->state == OZ_GRANT_VALID && lock->grants->session) {
-        lock->refs++;
-        lock->release_msg.run = release_arrived;
-        oz_dispatch_post(lock->grants->dispatch, &lock->release_msg);
-    }
     lock->state = OZ_GRANT_RELEASED;
+    if (lock->entry)
+        lock->released(lock->entry, lock);
     silence(lock);
     return rc;
 }

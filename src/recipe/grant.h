@@ -9,15 +9,18 @@
 #include <odezk/lock.h>
 #include <pthread.h>
 
-/* What all grants of a handle share. */
+/* What all grants of a handle share. Its mutex also guards all of the lock recipe: so a lock that this process has
+ * already can be granted by the calling thread itself. */
 struct oz_grants {
     pthread_mutex_t lock;
     pthread_cond_t told; /* a lost callback has returned */
     int refs;
     unsigned forks;
-    struct oz_session *session;  /* NULL once closed */
+    struct oz_session *session;   /* NULL once closed */
     struct oz_dispatch *dispatch; /* of the recipe */
     struct oz_dispatch *caller;   /* of the user's callbacks */
+    odezk_lock *spare;            /* handles to be used again: taking a lock over and over allocates nothing */
+    int spares;
 };
 
 struct oz_grants *oz_grants_new(struct oz_session *session, struct oz_dispatch *dispatch, struct oz_dispatch *caller);
@@ -34,19 +37,19 @@ struct odezk_lock {
     int64_t token;
     void (*lost)(odezk_lock *lock, void *arg);
     void *lost_arg;
-    bool telling;             /* the lost callback is running */
-    struct oz_msg lost_msg;    /* to the caller */
-    struct oz_msg release_msg; /* to the dispatcher */
-    void (*released)(void *entry, odezk_lock *lock); /* on the dispatcher, if it was not lost before */
-    void *entry;               /* the dispatcher's; NULL when the grant is over for it */
+    bool telling;           /* the lost callback is running */
+    struct oz_msg lost_msg; /* to the caller */
+    void (*released)(void *entry, odezk_lock *lock); /* with the mutex held, if it was not lost before */
+    void *entry;                                     /* NULL when the grant is over for the recipe */
+    odezk_lock *next;                                /* among the spare ones */
 };
 
-/* A valid grant with two references: the user's and the entry's. NULL when out of memory. */
+/* The recipe's, with the mutex held: a valid grant with two references, the user's and the entry's. NULL when out of memory. */
 odezk_lock *oz_grant_new(struct oz_grants *grants, int64_t token, void (*released)(void *entry, odezk_lock *lock),
                          void *entry);
-/* The dispatcher's: it is lost, if it was not released meanwhile, and the entry forgets it. */
+/* The recipe's, with the mutex held: it is lost, if it was not released meanwhile, and the entry forgets it. */
 void oz_grant_lose(odezk_lock *lock);
-/* The dispatcher's: the entry forgets it. */
+/* The recipe's, with the mutex held: the entry forgets it. */
 void oz_grant_forget(odezk_lock *lock);
 
 /* Keeps the handle's memory, whatever its owner does. Any thread. */
@@ -86,7 +89,7 @@ struct oz_wait {
 
 odezk_lock_request *oz_request_new(struct oz_grants *grants, const char *space, const char *key, int wait_ms);
 void oz_request_unref(odezk_lock_request *request);
-/* The dispatcher's: ends the attempt, exactly once. The grant, if there is one, goes to the user. */
+/* The recipe's, with the mutex held: ends the attempt, exactly once. The grant, if there is one, goes to the user. */
 void oz_request_finish(odezk_lock_request *request, int error, odezk_lock *lock, const char *why);
 
 #endif

@@ -1,3 +1,3 @@
 libcore_la_SOURCES += \
-	src/recipe/election.c src/recipe/election.h src/recipe/grant.c src/recipe/grant.h src/recipe/lock.c src/recipe/lock.h \
+	src/recipe/election.c src/recipe/election.h src/recipe/grant.c src/recipe/grant.h src/recipe/lock.c src/recipe/lock.h src/recipe/lock_entry.h src/recipe/lock_wait.c \
 	src/recipe/membership.c src/recipe/membership.h src/recipe/process.c src/recipe/process.h

@@ -1,65 +1,39 @@
-#include "recipe/lock.h"
+/* The lock itself, and who has it in this process. All of this is guarded by the grants' mutex: the dispatcher's
+ * entry points take it, and grants are given and released under it by the calling threads. */
+#include "recipe/lock_entry.h"
 
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "znode/names.h"
-#include "znode/seat.h"
 #include "znode/tree.h"
 
-#include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-struct oz_locks {
-    struct oz_session *session;
-    struct oz_timers *timers;
-    struct oz_grants *grants;
-    char *root, *owner;
-    int operation_ms, handovers;
-    const char *(*trouble)(void *arg);
-    void *arg;
-    struct oz_map entries; /* by "space/key" */
-    unsigned seats;        /* how many were asked for: no two have the same name */
-    bool closed;
-};
+#define NAME_SIZE (64 + 1 + ODEZK_LOCK_KEY_MAX + 1)
+#define RETRY_AFTER (100 * OZ_MS)
+/* Who had to give a lock up, or had to wait for it, does not keep it for a while: nodes that take turns do not ask each
+ * other each time. */
+#define SHARED_FOR (2 * OZ_SECOND)
+#define REMEMBERED_MAX 1000
+static void step_locked(struct entry *e)
+{
+    oz_entry_step(e);
+}
 
-/* What this process has of one key in ZooKeeper. */
-enum entry_state {
-    FREE,     /* nothing */
-    CREATING, /* the znode was asked for, or is being looked for after a lost reply */
-    QUEUED,   /* a seat in the queue, taken or asked for */
-    TAKING,   /* first in the queue: the lock for the seat */
-    HELD,     /* the znode is ours */
-    DELETING  /* not certain yet that it is gone */
-};
+static void lock(struct oz_locks *locks)
+{
+    pthread_mutex_lock(&locks->grants->lock);
+}
 
-struct entry {
-    struct oz_map_node node;
-    struct oz_locks *locks;
-    enum entry_state state;
-    char *path;      /* of the lock */
-    char *queue_dir; /* of its bucket's queue */
-    char *encoded;   /* the key as a path component */
-    char *name;      /* "space/key", the map's key */
-    struct oz_list waiting; /* attempts, first come first served */
-    odezk_lock *grant;      /* who has it in this process */
-    int64_t czxid;          /* of the lock's znode: the fencing token */
-    int handovers;
-    bool contended;   /* another process was seen to hold it, or to wait for it: the queue is the way to it */
-    bool queue_first; /* we had our turn: others go before us, if there are any */
-    struct oz_seat *seat;
-    bool seated;
-    struct oz_op *op;
-    struct oz_watch watch; /* of the lock, or of the seat before ours */
-    struct oz_timer retry;
-};
-
-static void step(void *arg);
-static void look_at_lock(void *arg);
-static void read_queue(void *arg);
+static void unlock(struct oz_locks *locks)
+{
+    pthread_mutex_unlock(&locks->grants->lock);
+}
 
 /* ---- names ---- */
 
@@ -76,73 +50,249 @@ const char *oz_lock_mistake(const char *space, const char *key)
     return NULL;
 }
 
-static void free_entry(struct entry *e)
+static const char *key_of(const struct entry *e)
 {
-    if (!e)
-        return;
-    free(e->path);
-    free(e->queue_dir);
-    free(e->encoded);
-    free(e->name);
-    free(e);
+    return e->name + e->space + 1;
 }
 
-static struct entry *new_entry(struct oz_locks *locks, const char *space, const char *key)
+char *oz_entry_encoded(const struct entry *e)
 {
-    struct entry *e = oz_alloc(sizeof *e);
-    struct oz_buf encoded = {0};
+    struct oz_buf b = {0};
+
+    oz_encode_key(&b, key_of(e));
+    return oz_buf_take(&b);
+}
+
+static char *path_below(const struct entry *e, const char *what, bool with_key)
+{
+    struct oz_buf b = {0};
     char bucket[3];
+
+    oz_bucket(key_of(e), bucket);
+    oz_buf_printf(&b, "%s/%s/%.*s/%s", e->locks->root, what, (int)e->space, e->name, bucket);
+    if (with_key) {
+        oz_buf_putc(&b, '/');
+        oz_encode_key(&b, key_of(e));
+    }
+    return oz_buf_take(&b);
+}
+
+char *oz_entry_path(const struct entry *e)
+{
+    return path_below(e, "locks", true);
+}
+
+char *oz_entry_queue_dir(const struct entry *e)
+{
+    return path_below(e, "queue", false);
+}
+
+/* ---- entries ---- */
+
+static void make_name(char name[NAME_SIZE], const char *space, const char *key)
+{
+    size_t n = strlen(space);
+
+    memcpy(name, space, n);
+    name[n] = '/';
+    strcpy(name + n + 1, key);
+}
+
+static struct entry *find_entry(struct oz_locks *locks, const char *name)
+{
+    struct oz_map_node *node = oz_map_find(&locks->entries, name);
+
+    return node ? oz_container(node, struct entry, node) : NULL;
+}
+
+static struct entry *new_entry(struct oz_locks *locks, const char *name)
+{
+    size_t len = strlen(name);
+    struct entry *e = oz_alloc(sizeof *e + len + 1);
 
     if (!e)
         return NULL;
+    memcpy(e->name, name, len);
+    e->space = (unsigned char)strcspn(name, "/");
     e->locks = locks;
-    oz_list_init(&e->waiting);
-    oz_encode_key(&encoded, key);
-    oz_bucket(key, bucket);
-    e->encoded = oz_buf_take(&encoded);
-    e->name = oz_format("%s/%s", space, key);
-    if (e->encoded) {
-        e->path = oz_format("%s/locks/%s/%s/%s", locks->root, space, bucket, e->encoded);
-        e->queue_dir = oz_format("%s/queue/%s/%s", locks->root, space, bucket);
-    }
-    if (!e->encoded || !e->name || !e->path || !e->queue_dir ||
-        oz_map_put(&locks->entries, &e->node, e->name) != 0) {
-        free_entry(e);
+    oz_list_init(&e->link);
+    if (oz_map_put(&locks->entries, &e->node, e->name) != 0) {
+        free(e);
         return NULL;
     }
     return e;
 }
 
-static struct entry *find_entry(struct oz_locks *locks, const char *space, const char *key)
+static bool need_effort(struct entry *e)
 {
-    char *name = oz_format("%s/%s", space, key);
-    struct oz_map_node *node = name ? oz_map_find(&locks->entries, name) : NULL;
-
-    free(name);
-    return node ? oz_container(node, struct entry, node) : NULL;
+    if (!e->effort) {
+        e->effort = oz_alloc(sizeof *e->effort);
+        if (e->effort)
+            oz_list_init(&e->effort->waiting);
+    }
+    return e->effort != NULL;
 }
 
-static void later(struct entry *e, void (*what)(void *))
+static void drop_effort(struct entry *e)
 {
-    oz_timer_set(e->locks->timers, &e->retry, oz_now() + 100 * OZ_MS, what, e);
+    struct effort *f = e->effort;
+
+    if (!f)
+        return;
+    oz_entry_stop(e);
+    free(f->request);
+    free(f);
+    e->effort = NULL;
+}
+
+/* Takes it out of the list of sticky, remembered or working entries that it is in. */
+static void unlist(struct entry *e)
+{
+    struct oz_locks *locks = e->locks;
+
+    if (oz_list_empty(&e->link))
+        return;
+    oz_list_remove(&e->link);
+    if (e->working) {
+        e->working = false;
+    } else if (e->state == HELD) {
+        locks->sticky_count--;
+    } else {
+        locks->remembered_count--;
+    }
+}
+
+static void drop_entry(struct entry *e)
+{
+    unlist(e);
+    drop_effort(e);
+    oz_map_remove(&e->locks->entries, &e->node);
+    free(e);
+}
+
+bool oz_entry_unwanted(const struct entry *e)
+{
+    return !e->effort || oz_list_empty(&e->effort->waiting);
+}
+
+/* ---- requests, timers and watches of an entry ---- */
+
+static void op_replied(void *owner, const struct oz_reply *reply)
+{
+    struct entry *e = owner;
+    struct oz_locks *locks = e->locks;
+
+    lock(locks);
+    e->effort->op = NULL;
+    if (reply->rc != OZ_GONE) /* otherwise the session's end sees to everything */
+        e->effort->replied(e, reply);
+    unlock(locks);
+}
+
+static void timer_due(void *owner)
+{
+    struct entry *e = owner;
+    struct oz_locks *locks = e->locks;
+
+    lock(locks);
+    e->effort->due(e);
+    unlock(locks);
+}
+
+static void watch_fired(void *owner)
+{
+    struct entry *e = owner;
+    struct oz_locks *locks = e->locks;
+
+    lock(locks);
+    e->effort->fired(e);
+    unlock(locks);
+}
+
+void oz_entry_later(struct entry *e, int64_t delay, void (*due)(struct entry *e))
+{
+    e->effort->due = due;
+    oz_timer_set(e->locks->timers, &e->effort->timer, oz_now() + delay, timer_due, e);
+}
+
+void oz_entry_submit(struct entry *e, struct oz_request *request, char *path,
+                     void (*replied)(struct entry *e, const struct oz_reply *reply), void (*again)(struct entry *e))
+{
+    struct effort *f = e->effort;
+
+    oz_op_detach(f->op);
+    f->op = NULL;
+    request->path = path;
+    f->replied = replied;
+    if (path)
+        f->op = oz_submit(e->locks->session, request, op_replied, e);
+    if (!f->op)
+        oz_entry_later(e, RETRY_AFTER, again);
+    free(path);
+}
+
+void oz_entry_submit_watch(struct entry *e, char *path, void (*replied)(struct entry *e, const struct oz_reply *reply),
+                           void (*fired)(struct entry *e), void (*again)(struct entry *e))
+{
+    struct oz_request request = {.verb = OZ_GET, .watch = true, .retry = true};
+
+    e->effort->fired = fired;
+    if (path && !oz_watch_arm(e->locks->session, &e->effort->watch, path, watch_fired, e)) {
+        free(path);
+        path = NULL;
+    }
+    oz_entry_submit(e, &request, path, replied, again);
+}
+
+static void ignore(void *owner, const struct oz_reply *reply)
+{
+    (void)owner;
+    (void)reply;
+}
+
+void oz_entry_read_again(struct entry *e, void (*replied)(struct entry *e, const struct oz_reply *reply),
+                         void (*again)(struct entry *e))
+{
+    char *path = oz_entry_path(e);
+    struct oz_request sync = {.verb = OZ_SYNC, .path = path, .retry = true};
+    struct oz_request read = {.verb = OZ_STAT, .retry = true};
+
+    if (path && !oz_submit(e->locks->session, &sync, ignore, NULL)) {
+        free(path);
+        path = NULL;
+    }
+    oz_entry_submit(e, &read, path, replied, again);
+}
+
+void oz_entry_stop(struct entry *e)
+{
+    struct effort *f = e->effort;
+
+    if (!f)
+        return;
+    oz_watch_disarm(e->locks->session, &f->watch);
+    oz_timer_clear(e->locks->timers, &f->timer);
+    oz_op_detach(f->op);
+    oz_op_detach(f->ask_op);
+    f->op = f->ask_op = NULL;
 }
 
 /* ---- attempts ---- */
 
-static void finish(odezk_lock_request *request, int error, odezk_lock *lock, const char *why)
+static void finish(odezk_lock_request *request, int error, odezk_lock *grant, const char *why)
 {
     struct oz_locks *locks = request->locks;
 
     oz_timer_clear(locks->timers, &request->timer);
     oz_list_remove(&request->link);
-    oz_request_finish(request, error, lock, why);
+    oz_request_finish(request, error, grant, why);
 }
 
 static void fail_all(struct entry *e, int error, const char *why)
 {
     struct oz_list *node;
 
-    while ((node = oz_list_pop(&e->waiting)) != NULL)
+    while (e->effort && (node = oz_list_pop(&e->effort->waiting)) != NULL)
         finish(oz_container(node, odezk_lock_request, link), error, NULL, why);
 }
 
@@ -154,28 +304,32 @@ static void network_deadline(void *arg)
     const char *trouble = locks->trouble ? locks->trouble(locks->arg) : NULL;
     char why[192];
 
+    lock(locks);
     snprintf(why, sizeof why, "no server answered within %d ms%s%s", locks->operation_ms, trouble ? ": " : "",
              trouble ? trouble : "");
     finish(request, ODEZK_EUNREACHABLE, NULL, why);
-    step(e);
+    oz_entry_step(e);
+    unlock(locks);
 }
 
 static void wait_deadline(void *arg)
 {
     odezk_lock_request *request = arg;
+    struct oz_locks *locks = request->locks;
     struct entry *e = request->entry;
 
+    lock(locks);
     finish(request, ODEZK_ETIMEDOUT, NULL, "another held the lock all the time");
-    step(e);
+    oz_entry_step(e);
+    unlock(locks);
 }
 
-/* It is known that another holds the lock: from here on the attempts' own times count, not the network's. */
-static void others_hold(struct entry *e)
+void oz_entry_others_hold(struct entry *e)
 {
     struct oz_list *node, *tmp;
 
-    e->contended = !e->grant;
-    oz_list_each_safe(node, tmp, &e->waiting)
+    e->effort->contended = !e->grant;
+    oz_list_each_safe(node, tmp, &e->effort->waiting)
     {
         odezk_lock_request *request = oz_container(node, odezk_lock_request, link);
 
@@ -192,202 +346,279 @@ static void others_hold(struct entry *e)
 
 /* ---- grants ---- */
 
-static void released(void *arg, odezk_lock *lock)
-{
-    struct entry *e = arg;
+static void do_work(struct oz_msg *msg);
 
-    if (e->grant != lock)
+/* Has the dispatcher look at an entry. With the mutex held, on any thread. */
+static void post_work(struct entry *e)
+{
+    struct oz_locks *locks = e->locks;
+
+    if (e->working)
         return;
-    oz_grant_forget(lock);
-    e->grant = NULL;
-    step(e);
+    unlist(e);
+    e->working = true;
+    oz_list_append(&locks->work, &e->link);
+    if (locks->work_posted)
+        return;
+    locks->work_posted = true;
+    locks->work_msg.run = do_work;
+    oz_dispatch_post(locks->grants->dispatch, &locks->work_msg);
 }
 
-/* Gives the znode that we hold to the attempt that waits longest. */
+static bool others_may_wait(const struct entry *e);
+
+static bool may_stick(const struct entry *e, int64_t now)
+{
+    const struct oz_locks *locks = e->locks;
+    const char *p = locks->sticky_spaces;
+
+    if (others_may_wait(e) || e->evict || e->time > now || locks->sticky_max == 0)
+        return false;
+    if (strcmp(p, "all") == 0 || strcmp(p, "none") == 0)
+        return *p == 'a';
+    for (; *p; p += strcspn(p, ","), p += *p == ',')
+        if (strcspn(p, ",") == e->space && memcmp(p, e->name, e->space) == 0)
+            return true;
+    return false;
+}
+
+static void keep(struct entry *e, int64_t now)
+{
+    struct oz_locks *locks = e->locks;
+
+    e->time = now;
+    oz_list_append(&locks->sticky, &e->link);
+    locks->sticky_count++;
+    if (locks->sticky_count > locks->sticky_max) { /* the least used one goes */
+        struct entry *oldest = oz_container(locks->sticky.next, struct entry, link);
+
+        oldest->evict = true;
+        post_work(oldest);
+    }
+}
+
+/* A grant was released, by whatever thread. */
+static void released(void *arg, odezk_lock *grant)
+{
+    struct entry *e = arg;
+    int64_t now = oz_now();
+
+    oz_grant_forget(grant);
+    e->grant = NULL;
+    if (oz_entry_unwanted(e) && may_stick(e, now))
+        keep(e, now);
+    else
+        post_work(e);
+}
+
+/* Without an inbox they could not have told us. */
+static bool others_may_wait(const struct entry *e)
+{
+    return e->wanted || !e->locks->inbox[0] || e->inbox_turn != e->locks->inbox_turn;
+}
+
+static odezk_lock *new_grant(struct entry *e)
+{
+    odezk_lock *grant = oz_grant_new(e->locks->grants, e->czxid, released, e);
+
+    if (!grant)
+        return NULL;
+    unlist(e);
+    e->grant = grant;
+    e->evict = false;
+    if (others_may_wait(e) && e->turns < USHRT_MAX)
+        e->turns++;
+    return grant;
+}
+
+/* Others wait, and this process had its turn. */
+static bool turn_is_over(const struct entry *e)
+{
+    return others_may_wait(e) && e->turns > e->locks->handovers;
+}
+
+odezk_lock *oz_locks_grant_now(struct oz_locks *locks, const char *space, const char *key)
+{
+    char name[NAME_SIZE];
+    odezk_lock *grant = NULL;
+    struct entry *e;
+
+    make_name(name, space, key);
+    lock(locks);
+    e = find_entry(locks, name);
+    /* A lease that holds belongs to the session that the entry was made in: its end frees the entry first. */
+    if (e && e->state == HELD && !e->grant && oz_entry_unwanted(e) && !turn_is_over(e) && !locks->closed &&
+        oz_now() < oz_session_lease_end(locks->session))
+        grant = new_grant(e);
+    unlock(locks);
+    return grant;
+}
+
 static void grant_next(struct entry *e)
 {
-    odezk_lock_request *request = oz_container(e->waiting.next, odezk_lock_request, link);
-    odezk_lock *lock = oz_grant_new(e->locks->grants, e->czxid, released, e);
+    odezk_lock_request *request = oz_container(e->effort->waiting.next, odezk_lock_request, link);
+    odezk_lock *grant = new_grant(e);
 
-    if (!lock) {
+    if (!grant) {
         finish(request, ODEZK_ENOMEM, NULL, NULL);
-        step(e);
+        oz_entry_step(e);
         return;
     }
-    e->grant = lock;
-    e->handovers++;
-    finish(request, ODEZK_OK, lock, NULL);
-    others_hold(e);
+    finish(request, ODEZK_OK, grant, NULL);
+    oz_entry_others_hold(e);
+    if (oz_entry_unwanted(e))
+        drop_effort(e);
 }
 
 static void lose_grant(struct entry *e)
 {
-    odezk_lock *lock = e->grant;
+    odezk_lock *grant = e->grant;
 
     e->grant = NULL;
-    if (lock)
-        oz_grant_lose(lock);
+    if (grant)
+        oz_grant_lose(grant);
 }
 
 /* ---- the lock's znode ---- */
 
-static void hold(struct entry *e, int64_t czxid)
+void oz_entry_hold(struct entry *e, int64_t czxid)
 {
+    struct effort *f = e->effort;
+
+    unlist(e);
     e->state = HELD;
     e->czxid = czxid;
-    e->handovers = 0;
-    e->contended = e->queue_first = false;
-    step(e);
+    e->turns = 0;
+    e->queue_first = false;
+    f->contended = f->second_look = false;
+    f->asked = 0;
+    free(f->request);
+    f->request = NULL;
+    oz_entry_step(e);
 }
 
-static void set_free(struct entry *e)
+void oz_entry_set_free(struct entry *e)
 {
-    oz_watch_disarm(e->locks->session, &e->watch);
+    oz_entry_stop(e);
+    unlist(e);
     e->state = FREE;
-    step(e);
+    e->wanted = false;
+    oz_entry_step(e);
 }
 
-/* The server refuses for good: every attempt is told. */
-static void give_up(struct entry *e, enum oz_rc rc)
+void oz_entry_give_up(struct entry *e, enum oz_rc rc)
 {
     char why[128];
 
     snprintf(why, sizeof why, "ZooKeeper refuses the lock's znode: %s", oz_rc_name(rc));
     fail_all(e, rc == OZ_DENIED ? ODEZK_EAUTH : ODEZK_ESERVER, why);
-    oz_seat_leave(e->seat);
-    e->seat = NULL;
-    set_free(e);
+    oz_entry_leave_queue(e);
+    oz_entry_set_free(e);
 }
 
-static void ignore(void *owner, const struct oz_reply *reply)
+static void delete_lock(struct entry *e);
+
+/* Only while it is ours; nobody else removes it, so it is ours as long as its owner is our session. */
+static void delete_checked(struct entry *e, const struct oz_reply *reply)
 {
-    (void)owner;
-    (void)reply;
-}
-
-/* Behind a sync, a read shows what became of all that was sent on a broken connection. */
-static struct oz_op *read_again(struct entry *e, enum oz_verb verb, oz_op_cb cb)
-{
-    struct oz_request sync = {.verb = OZ_SYNC, .path = e->path, .retry = true};
-    struct oz_request read = {.verb = verb, .path = e->path, .retry = true};
-
-    return oz_submit(e->locks->session, &sync, ignore, NULL) ? oz_submit(e->locks->session, &read, cb, e) : NULL;
-}
-
-static void delete_lock(void *arg);
-
-static void delete_checked(void *owner, const struct oz_reply *reply)
-{
-    struct entry *e = owner;
-
-    e->op = NULL;
-    if (reply->rc == OZ_OK && reply->stat.czxid == e->czxid)
+    if (reply->rc == OZ_OK && reply->stat.owner == oz_session_id(e->locks->session))
         delete_lock(e);
     else if (reply->rc == OZ_OK || reply->rc == OZ_NONODE)
-        set_free(e);
-    else if (reply->rc != OZ_GONE)
-        later(e, delete_lock);
+        oz_entry_set_free(e);
+    else
+        oz_entry_later(e, RETRY_AFTER, delete_lock);
 }
 
-static void check_delete(void *arg)
+static void check_delete(struct entry *e)
 {
-    struct entry *e = arg;
-
-    e->op = read_again(e, OZ_STAT, delete_checked);
-    if (!e->op)
-        later(e, check_delete);
+    oz_entry_read_again(e, delete_checked, check_delete);
 }
 
-static void deleted(void *owner, const struct oz_reply *reply)
+static void deleted(struct entry *e, const struct oz_reply *reply)
 {
-    struct entry *e = owner;
-
-    e->op = NULL;
     if (reply->rc == OZ_OK || reply->rc == OZ_NONODE)
-        set_free(e);
-    else if (reply->rc != OZ_GONE)
+        oz_entry_set_free(e);
+    else
         check_delete(e); /* never repeated blindly: it might hit the next holder's */
 }
 
-static void delete_lock(void *arg)
+static void delete_lock(struct entry *e)
 {
-    struct entry *e = arg;
-    struct oz_request request = {.verb = OZ_DELETE, .path = e->path};
+    struct oz_request request = {.verb = OZ_DELETE};
 
+    unlist(e);
     e->state = DELETING;
-    e->op = oz_submit(e->locks->session, &request, deleted, e);
-    if (!e->op)
-        later(e, delete_lock);
+    oz_entry_submit(e, &request, oz_entry_path(e), deleted, delete_lock);
 }
 
 /* ---- the fast way: nobody else wants it ---- */
 
-static void create_lock(void *arg);
-
 static void dirs_made(void *owner, const struct oz_reply *reply)
 {
     struct entry *e = owner;
+    struct oz_locks *locks = e->locks;
 
-    /* The entry is kept while it is CREATING; a lost session has set it free meanwhile. */
-    if (reply->rc == OZ_GONE || e->state != CREATING)
-        return;
+    lock(locks);
     if (reply->rc == OZ_OK)
-        create_lock(e);
-    else
-        give_up(e, reply->rc);
+        oz_entry_create(e);
+    else if (reply->rc != OZ_GONE)
+        oz_entry_give_up(e, reply->rc);
+    unlock(locks);
 }
 
-static void make_dirs(void *arg)
+/* The entry stays as long as this is under way: it is CREATING, which only a reply or the session's end changes. */
+static void make_dirs(struct entry *e)
 {
-    struct entry *e = arg;
-    char *dir = oz_strndup(e->path, (size_t)(oz_basename(e->path) - e->path - 1));
+    char *dir = path_below(e, "locks", false);
 
     if (!dir || !oz_make_dirs(e->locks->session, dir, dirs_made, e))
-        later(e, make_dirs);
+        oz_entry_later(e, RETRY_AFTER, make_dirs);
     free(dir);
 }
 
-static void join_queue(struct entry *e)
+/* Another holds it. Who waits goes to the queue; who does not asks the holder, which may have it only in store, and
+ * looks once more. */
+static void found_taken(struct entry *e)
 {
-    others_hold(e);
-    set_free(e);
+    struct oz_list *node;
+    bool patient = false;
+
+    e->time = oz_now() + SHARED_FOR;
+    oz_list_each(node, &e->effort->waiting)
+        patient |= oz_container(node, odezk_lock_request, link)->wait_ms > 0;
+    if (patient || e->effort->second_look) {
+        oz_entry_others_hold(e);
+        oz_entry_set_free(e);
+    } else {
+        oz_entry_ask(e);
+    }
 }
 
-static void create_checked(void *owner, const struct oz_reply *reply)
+static void create_checked(struct entry *e, const struct oz_reply *reply)
 {
-    struct entry *e = owner;
-
-    e->op = NULL;
     if (reply->rc == OZ_OK && reply->stat.owner == oz_session_id(e->locks->session))
-        hold(e, reply->stat.czxid);
+        oz_entry_hold(e, reply->stat.czxid);
     else if (reply->rc == OZ_OK)
-        join_queue(e);
+        found_taken(e);
     else if (reply->rc == OZ_NONODE)
-        set_free(e);
-    else if (reply->rc != OZ_GONE)
-        give_up(e, reply->rc);
+        oz_entry_set_free(e);
+    else
+        oz_entry_give_up(e, reply->rc);
 }
 
-static void check_create(void *arg)
+static void check_create(struct entry *e)
 {
-    struct entry *e = arg;
-
-    e->op = read_again(e, OZ_STAT, create_checked);
-    if (!e->op)
-        later(e, check_create);
+    oz_entry_read_again(e, create_checked, check_create);
 }
 
-static void created(void *owner, const struct oz_reply *reply)
+static void created(struct entry *e, const struct oz_reply *reply)
 {
-    struct entry *e = owner;
-
-    e->op = NULL;
     switch (reply->rc) {
     case OZ_OK:
-        hold(e, reply->stat.czxid);
+        oz_entry_hold(e, reply->stat.czxid);
         break;
     case OZ_EXISTS:
-        join_queue(e);
+        found_taken(e);
         break;
     case OZ_NONODE:
         make_dirs(e);
@@ -395,329 +626,99 @@ static void created(void *owner, const struct oz_reply *reply)
     case OZ_UNKNOWN:
         check_create(e);
         break;
-    case OZ_GONE:
-        break;
     default:
-        give_up(e, reply->rc);
+        oz_entry_give_up(e, reply->rc);
     }
 }
 
-static void create_lock(void *arg)
+void oz_entry_owner(const struct entry *e, char owner[OZ_OWNER_SIZE])
 {
-    struct entry *e = arg;
-    const char *owner = e->locks->owner;
-    struct oz_request request = {
-        .verb = OZ_CREATE, .path = e->path, .data = owner, .len = strlen(owner), .flags = OZ_EPHEMERAL};
+    const struct oz_locks *locks = e->locks;
 
+    snprintf(owner, OZ_OWNER_SIZE, "%s%s%s%s", locks->owner, locks->inbox[0] ? "inbox=" : "", locks->inbox,
+             locks->inbox[0] ? "\n" : "");
+}
+
+void oz_entry_create(struct entry *e)
+{
+    char owner[OZ_OWNER_SIZE];
+    struct oz_request request = {.verb = OZ_CREATE, .data = owner, .flags = OZ_EPHEMERAL};
+
+    oz_entry_owner(e, owner);
+    request.len = strlen(owner);
     e->state = CREATING;
-    e->op = oz_submit(e->locks->session, &request, created, e);
-    if (!e->op)
-        later(e, create_lock);
-}
-
-/* ---- the fair way: the queue ---- */
-
-static void leave_queue(struct entry *e)
-{
-    oz_watch_disarm(e->locks->session, &e->watch);
-    oz_timer_clear(e->locks->timers, &e->retry);
-    oz_op_detach(e->op);
-    e->op = NULL;
-    oz_seat_leave(e->seat);
-    e->seat = NULL;
-    e->seated = false;
-}
-
-static void lock_gone(void *owner)
-{
-    struct entry *e = owner;
-
-    if (!e->op)
-        look_at_lock(e);
-}
-
-static void seat_lost(struct entry *e)
-{
-    oz_seat_forget(e->seat);
-    e->seat = NULL;
-    e->seated = false;
-    set_free(e);
-}
-
-static void taken_checked(void *owner, const struct oz_reply *reply)
-{
-    struct entry *e = owner;
-
-    e->op = NULL;
-    if (reply->rc == OZ_GONE)
-        return;
-    if (reply->rc == OZ_OK && reply->stat.owner == oz_session_id(e->locks->session)) {
-        oz_seat_forget(e->seat);
-        e->seat = NULL;
-        e->seated = false;
-        hold(e, reply->stat.czxid);
-    } else {
-        e->state = QUEUED; /* removed by a foreign hand in between */
-        read_queue(e);
-    }
-}
-
-static void check_taken(void *arg)
-{
-    struct entry *e = arg;
-    struct oz_request request = {.verb = OZ_STAT, .path = e->path, .retry = true};
-
-    e->op = oz_submit(e->locks->session, &request, taken_checked, e);
-    if (!e->op)
-        later(e, check_taken);
-}
-
-static void taken(void *owner, const struct oz_reply *reply)
-{
-    struct entry *e = owner;
-
-    e->op = NULL;
-    if (reply->rc == OZ_GONE)
-        return;
-    if (reply->rc == OZ_OK) {
-        check_taken(e); /* a multi does not tell the czxid */
-    } else if (reply->rc == OZ_EXISTS) {
-        e->state = QUEUED; /* somebody was faster; or it is ours, and the first reply was lost */
-        look_at_lock(e);
-    } else if (reply->rc == OZ_NONODE && reply->failed == 1) {
-        seat_lost(e);
-    } else {
-        e->state = QUEUED;
-        later(e, look_at_lock);
-    }
-}
-
-static void take_lock(struct entry *e)
-{
-    const char *owner = e->locks->owner;
-    struct oz_request items[] = {
-        {.verb = OZ_CREATE, .path = e->path, .data = owner, .len = strlen(owner), .flags = OZ_EPHEMERAL},
-        {.verb = OZ_DELETE, .path = oz_seat_path(e->seat)}};
-    struct oz_request request = {.verb = OZ_MULTI, .items = items, .count = 2, .retry = true};
-
-    e->state = TAKING;
-    e->op = oz_submit(e->locks->session, &request, taken, e);
-    if (!e->op) {
-        e->state = QUEUED;
-        later(e, look_at_lock);
-    }
-}
-
-static void lock_read(void *owner, const struct oz_reply *reply)
-{
-    struct entry *e = owner;
-
-    e->op = NULL;
-    if (reply->rc == OZ_NONODE) {
-        oz_watch_disarm(e->locks->session, &e->watch);
-        take_lock(e);
-    } else if (reply->rc == OZ_OK && reply->stat.owner == oz_session_id(e->locks->session)) {
-        oz_watch_disarm(e->locks->session, &e->watch);
-        oz_seat_leave(e->seat);
-        e->seat = NULL;
-        e->seated = false;
-        hold(e, reply->stat.czxid);
-    } else if (reply->rc == OZ_OK) {
-        others_hold(e);
-        if (oz_list_empty(&e->waiting))
-            step(e);
-        else if (!e->watch.path) /* it changed while the reply was under way */
-            look_at_lock(e);
-    } else if (reply->rc != OZ_GONE) {
-        later(e, look_at_lock);
-    }
-}
-
-/* First in the queue: waits for the lock itself. */
-static void look_at_lock(void *arg)
-{
-    struct entry *e = arg;
-    struct oz_request request = {.verb = OZ_GET, .path = e->path, .watch = true, .retry = true};
-
-    if (oz_watch_arm(e->locks->session, &e->watch, e->path, lock_gone, e))
-        e->op = oz_submit(e->locks->session, &request, lock_read, e);
-    if (!e->op)
-        later(e, look_at_lock);
-}
-
-static void predecessor_gone(void *owner)
-{
-    struct entry *e = owner;
-
-    oz_op_detach(e->op);
-    e->op = NULL;
-    read_queue(e);
-}
-
-static void predecessor_read(void *owner, const struct oz_reply *reply)
-{
-    struct entry *e = owner;
-
-    e->op = NULL;
-    if (reply->rc == OZ_NONODE)
-        read_queue(e);
-    else if (reply->rc != OZ_OK && reply->rc != OZ_GONE)
-        later(e, read_queue);
-}
-
-static void watch_predecessor(struct entry *e, const char *name)
-{
-    char *path = oz_format("%s/%s", e->queue_dir, name);
-    struct oz_request request = {.verb = OZ_GET, .path = path, .watch = true, .retry = true};
-
-    if (path && oz_watch_arm(e->locks->session, &e->watch, path, predecessor_gone, e))
-        e->op = oz_submit(e->locks->session, &request, predecessor_read, e);
-    if (!e->op)
-        later(e, read_queue);
-    free(path);
-}
-
-static void wait_behind(struct entry *e, const char *name)
-{
-    others_hold(e);
-    if (oz_list_empty(&e->waiting))
-        step(e);
-    else
-        watch_predecessor(e, name);
-}
-
-/* The seat directly before ours in this key's queue; NULL when ours is the first. */
-static const char *find_predecessor(const struct entry *e, const struct oz_reply *list, bool *here)
-{
-    size_t key = strlen(e->encoded), prefix, i;
-    const char *before = NULL;
-    int32_t seq, best = 0;
-
-    *here = false;
-    for (i = 0; i < list->count; i++) {
-        const char *name = list->names[i];
-
-        if (strncmp(name, e->encoded, key) != 0 || name[key] != '#' || !oz_name_split(name, &prefix, &seq))
-            continue;
-        if (strcmp(name, oz_seat_name(e->seat)) == 0)
-            *here = true;
-        else if (oz_seq_compare(seq, oz_seat_seq(e->seat)) < 0 && (!before || oz_seq_compare(seq, best) > 0)) {
-            before = name;
-            best = seq;
-        }
-    }
-    return before;
-}
-
-static void queue_read(void *owner, const struct oz_reply *reply)
-{
-    struct entry *e = owner;
-    const char *before;
-    bool here;
-
-    e->op = NULL;
-    if (reply->rc == OZ_GONE)
-        return;
-    if (reply->rc != OZ_OK) {
-        later(e, read_queue);
-        return;
-    }
-    before = find_predecessor(e, reply, &here);
-    if (!here)
-        seat_lost(e);
-    else if (before)
-        wait_behind(e, before);
-    else
-        look_at_lock(e);
-}
-
-static void read_queue(void *arg)
-{
-    struct entry *e = arg;
-    struct oz_request request = {.verb = OZ_CHILDREN, .path = e->queue_dir, .retry = true};
-
-    e->op = oz_submit(e->locks->session, &request, queue_read, e);
-    if (!e->op)
-        later(e, read_queue);
-}
-
-static void seat_taken(void *owner, struct oz_seat *seat, enum oz_rc rc)
-{
-    struct entry *e = owner;
-
-    if (rc == OZ_OK) {
-        e->seated = true;
-        read_queue(e);
-        return;
-    }
-    oz_seat_forget(seat);
-    e->seat = NULL;
-    if (rc != OZ_GONE)
-        give_up(e, rc);
-}
-
-static void take_seat(void *arg)
-{
-    struct entry *e = arg;
-    struct oz_locks *locks = e->locks;
-    char *prefix = oz_format("%s#%016" PRIx64 ".%u", e->encoded, (uint64_t)oz_session_id(locks->session),
-                             ++locks->seats);
-
-    e->state = QUEUED;
-    if (prefix)
-        e->seat = oz_seat_take(locks->session, e->queue_dir, prefix, locks->owner, seat_taken, e);
-    if (!e->seat)
-        later(e, take_seat);
-    free(prefix);
+    e->inbox_turn = e->locks->inbox_turn;
+    oz_entry_submit(e, &request, oz_entry_path(e), created, oz_entry_create);
 }
 
 /* ---- what to do next ---- */
 
-static void drop_entry(struct entry *e)
+static void give_back(struct entry *e)
 {
-    oz_timer_clear(e->locks->timers, &e->retry);
-    oz_map_remove(&e->locks->entries, &e->node);
-    free_entry(e);
+    if (need_effort(e)) {
+        delete_lock(e);
+    } else { /* out of memory: later */
+        e->evict = true;
+        post_work(e);
+    }
 }
 
 static void step_held(struct entry *e)
 {
-    bool wanted = !oz_list_empty(&e->waiting);
-    bool turn_over = e->handovers > e->locks->handovers;
+    int64_t now = oz_now();
 
     if (e->grant)
         return;
-    if (wanted && !turn_over) {
+    unlist(e);
+    if (!oz_entry_unwanted(e) && !turn_is_over(e)) {
         if (oz_session_granting(e->locks->session))
             grant_next(e);
         return; /* otherwise when the lease is back */
     }
-    e->queue_first = wanted;
-    delete_lock(e);
+    if (e->wanted)
+        e->time = now + SHARED_FOR;
+    e->queue_first = e->wanted || !oz_entry_unwanted(e);
+    if (oz_entry_unwanted(e) && may_stick(e, now) && e->locks->sticky_count < e->locks->sticky_max) {
+        drop_effort(e);
+        keep(e, now);
+    } else {
+        give_back(e);
+    }
+}
+
+/* What is known of others is worth keeping for a while. */
+static void remember(struct entry *e)
+{
+    struct oz_locks *locks = e->locks;
+
+    drop_effort(e);
+    unlist(e);
+    if (e->time <= oz_now() || locks->closed || locks->remembered_count >= REMEMBERED_MAX) {
+        drop_entry(e);
+        return;
+    }
+    oz_list_append(&locks->remembered, &e->link);
+    locks->remembered_count++;
 }
 
 static void step_free(struct entry *e)
 {
     struct oz_session *session = e->locks->session;
 
-    if (oz_list_empty(&e->waiting)) {
-        drop_entry(e);
+    if (oz_entry_unwanted(e)) {
+        remember(e);
         return;
     }
     if (!oz_session_granting(session) || oz_session_id(session) == 0)
         return;
-    if (e->contended || e->queue_first) {
-        take_seat(e);
-    } else {
-        create_lock(e);
-    }
+    if (e->effort->contended || e->queue_first)
+        oz_entry_queue(e);
+    else
+        oz_entry_create(e);
 }
 
-/* Does the next thing that is missing. May free the entry. */
-static void step(void *arg)
+void oz_entry_step(struct entry *e)
 {
-    struct entry *e = arg;
-
     switch (e->state) {
     case FREE:
         step_free(e);
@@ -725,10 +726,11 @@ static void step(void *arg)
     case HELD:
         step_held(e);
         break;
+    case ASKING:
     case QUEUED:
-        if (oz_list_empty(&e->waiting)) {
-            leave_queue(e);
-            set_free(e);
+        if (oz_entry_unwanted(e)) {
+            oz_entry_leave_queue(e);
+            oz_entry_set_free(e);
         }
         break;
     default:
@@ -736,48 +738,140 @@ static void step(void *arg)
     }
 }
 
-/* ---- commands ---- */
+/* ---- sticky locks ---- */
 
-void oz_locks_acquire(struct oz_locks *locks, odezk_lock_request *request)
+static void do_work(struct oz_msg *msg)
 {
-    struct entry *e;
+    struct oz_locks *locks = oz_container(msg, struct oz_locks, work_msg);
+    struct oz_list *node;
 
-    request->locks = locks;
-    if (locks->closed) {
-        finish(request, ODEZK_ECLOSED, NULL, NULL);
-        return;
+    lock(locks);
+    locks->work_posted = false;
+    while ((node = locks->work.next) != &locks->work) {
+        struct entry *e = oz_container(node, struct entry, link);
+
+        unlist(e);
+        if (e->state == HELD && !need_effort(e)) {
+            post_work(e); /* out of memory: again when something else comes */
+            break;
+        }
+        oz_entry_step(e);
     }
-    e = find_entry(locks, request->space, request->key);
-    if (!e)
-        e = new_entry(locks, request->space, request->key);
+    unlock(locks);
+}
+
+/* Gives back what was not used for long. */
+static void idle_tick(void *arg)
+{
+    struct oz_locks *locks = arg;
+    int64_t now = oz_now(), period = locks->sticky_idle / 4;
+    struct oz_list *node;
+
+    lock(locks);
+    while ((node = locks->sticky.next) != &locks->sticky) {
+        struct entry *e = oz_container(node, struct entry, link);
+
+        if (now - e->time < locks->sticky_idle)
+            break;
+        give_back(e);
+    }
+    while ((node = locks->remembered.next) != &locks->remembered) {
+        struct entry *e = oz_container(node, struct entry, link);
+
+        if (e->time > now)
+            break;
+        drop_entry(e);
+    }
+    unlock(locks);
+    if (period < OZ_SECOND)
+        period = OZ_SECOND;
+    oz_timer_set(locks->timers, &locks->idle_timer, now + period, idle_tick, locks);
+}
+
+/* Another waits for this lock. A holder that has it only in store gives it up at once, one that uses it after its
+ * turn. Of a lock that should not be there nothing is known: a lost request made it. */
+static void want(struct oz_locks *locks, const char *name)
+{
+    struct entry *e = find_entry(locks, name);
+
     if (!e) {
-        finish(request, ODEZK_ENOMEM, NULL, NULL);
+        e = new_entry(locks, name);
+        if (e && need_effort(e)) {
+            e->state = DELETING;
+            check_delete(e);
+        } else if (e) {
+            drop_entry(e);
+        }
         return;
     }
-    request->entry = e;
-    oz_list_append(&e->waiting, &request->link);
-    oz_timer_set(locks->timers, &request->timer, oz_now() + locks->operation_ms * OZ_MS, network_deadline, request);
-    if (e->grant || e->contended)
-        others_hold(e);
-    step(e);
-}
-
-void oz_locks_cancel(odezk_lock_request *request)
-{
-    struct entry *e = request->entry;
-
-    if (request->done)
+    if (e->state != HELD && e->state != CREATING && e->state != TAKING)
         return;
-    finish(request, ODEZK_ECANCELED, NULL, NULL);
-    if (e)
-        step(e);
+    if (!e->wanted)
+        e->turns = 0;
+    e->wanted = true;
+    if (e->state == HELD && !e->working)
+        oz_entry_step(e);
 }
 
-const char *oz_locks_path(const odezk_lock *lock)
+/* An operator ends a grant, named by its token. */
+static void end_grant(struct oz_locks *locks, const char *name, int64_t token)
 {
-    const struct entry *e = lock->entry;
+    struct entry *e = find_entry(locks, name);
 
-    return e && e->grant == lock ? e->path : NULL;
+    if (!e || e->state != HELD || e->czxid != token)
+        return;
+    oz_warn("lock", "an operator ended the lock %s, token %lld", name, (long long)token);
+    lose_grant(e);
+    e->wanted = true;
+    give_back(e);
+}
+
+bool oz_locks_asked(struct oz_locks *locks, const char *entry)
+{
+    const char *colon = strchr(entry, ':'), *at = strrchr(entry, '#');
+    size_t key = colon ? (size_t)(colon + 1 - entry) : 0;
+    struct oz_buf name = {0};
+    bool known = false;
+
+    if (colon && strlen(entry) < 4 * NAME_SIZE) {
+        oz_buf_add(&name, entry, key - 1);
+        oz_buf_putc(&name, '/');
+        known = oz_decode_key(&name, entry + key, at ? (size_t)(at - entry) - key : strlen(entry) - key) &&
+                !oz_buf_failed(&name) && name.len < NAME_SIZE;
+    }
+    if (known) {
+        lock(locks);
+        if (at)
+            end_grant(locks, oz_buf_str(&name), strtoll(at + 1, NULL, 10));
+        else
+            want(locks, oz_buf_str(&name));
+        unlock(locks);
+    }
+    oz_buf_free(&name);
+    return known;
+}
+
+#define REPORT_MAX (512 * 1024) /* far below what a znode may hold */
+
+char *oz_locks_report(struct oz_locks *locks)
+{
+    struct oz_buf b = {0};
+    struct oz_map_node *node;
+    size_t i;
+
+    oz_buf_putc(&b, '\n');
+    lock(locks);
+    oz_map_each(&locks->entries, i, node)
+    {
+        const struct entry *e = oz_container(node, struct entry, node);
+
+        if (e->grant && b.len < REPORT_MAX) {
+            oz_buf_puts(&b, e->name);
+            oz_buf_putc(&b, '\n');
+        }
+    }
+    unlock(locks);
+    return oz_buf_take(&b);
 }
 
 /* Goes through all entries; `visit` may free the one it is given. */
@@ -793,46 +887,126 @@ static void each_entry(struct oz_locks *locks, void (*visit)(struct entry *e))
         }
 }
 
+void oz_locks_set_inbox(struct oz_locks *locks, const char *member)
+{
+    struct oz_list *node;
+
+    lock(locks);
+    snprintf(locks->inbox, sizeof locks->inbox, "%s", member ? member : "");
+    locks->inbox_turn++;
+    /* Nobody can ask for those any more. */
+    while (oz_session_id(locks->session) && (node = locks->sticky.next) != &locks->sticky)
+        give_back(oz_container(node, struct entry, link));
+    unlock(locks);
+}
+
+/* ---- commands ---- */
+
+void oz_locks_acquire(struct oz_locks *locks, odezk_lock_request *request)
+{
+    char name[NAME_SIZE];
+    struct entry *e = NULL;
+
+    request->locks = locks;
+    make_name(name, request->space, request->key);
+    lock(locks);
+    if (!locks->closed) {
+        e = find_entry(locks, name);
+        if (!e)
+            e = new_entry(locks, name);
+    }
+    if (!e || !need_effort(e)) {
+        finish(request, locks->closed ? ODEZK_ECLOSED : ODEZK_ENOMEM, NULL, NULL);
+    } else {
+        request->entry = e;
+        if (e->state == FREE)
+            unlist(e);
+        oz_list_append(&e->effort->waiting, &request->link);
+        oz_timer_set(locks->timers, &request->timer, oz_now() + locks->operation_ms * OZ_MS, network_deadline,
+                     request);
+        if (e->grant || e->effort->contended)
+            oz_entry_others_hold(e);
+        if (e->state == DELETING && !e->wanted && oz_session_granting(locks->session) && !oz_entry_unwanted(e))
+            oz_entry_create(e); /* right behind the delete: all requests of a session are served in order */
+        else
+            oz_entry_step(e);
+    }
+    unlock(locks);
+}
+
+void oz_locks_cancel(odezk_lock_request *request)
+{
+    struct oz_locks *locks = request->locks;
+    struct entry *e = request->entry;
+
+    lock(locks);
+    if (!request->done) {
+        finish(request, ODEZK_ECANCELED, NULL, NULL);
+        if (e)
+            oz_entry_step(e);
+    }
+    unlock(locks);
+}
+
+char *oz_locks_path(struct oz_locks *locks, const odezk_lock *grant)
+{
+    const struct entry *e;
+    char *path = NULL;
+
+    lock(locks);
+    e = grant->entry;
+    if (e && e->grant == grant && grant->state == OZ_GRANT_VALID)
+        path = oz_entry_path(e);
+    unlock(locks);
+    return path;
+}
+
+/* ---- the session's events ---- */
+
 static void lapse(struct entry *e)
 {
     bool held = e->grant != NULL;
 
     lose_grant(e);
     if (held && oz_session_id(e->locks->session))
-        delete_lock(e); /* waits for a connection, if there is none */
-}
-
-static void go_on(struct entry *e)
-{
-    step(e);
+        give_back(e); /* waits for a connection, if there is none */
 }
 
 /* The session is over, and all of its znodes with it. Attempts go on with the next one. */
 static void reset(struct entry *e)
 {
     lose_grant(e);
-    oz_watch_disarm(e->locks->session, &e->watch);
-    oz_timer_clear(e->locks->timers, &e->retry);
-    oz_op_detach(e->op);
-    e->op = NULL;
-    oz_seat_forget(e->seat);
-    e->seat = NULL;
-    e->seated = e->contended = e->queue_first = false;
+    unlist(e);
     e->state = FREE;
-    step(e);
+    e->wanted = e->queue_first = false;
+    if (e->effort) {
+        oz_entry_stop(e);
+        oz_seat_forget(e->effort->seat);
+        e->effort->seat = NULL;
+        e->effort->seated = e->effort->contended = e->effort->second_look = false;
+        free(e->effort->request);
+        e->effort->request = NULL;
+    }
+    oz_entry_step(e);
 }
 
 static void session_event(void *self, enum oz_session_event event)
 {
     struct oz_locks *locks = self;
 
+    lock(locks);
     if (event == OZ_LEASE_LOST)
         each_entry(locks, lapse);
     else if (event == OZ_LEASE_HELD)
-        each_entry(locks, go_on);
+        each_entry(locks, step_locked);
     else if (event == OZ_DOWN)
         each_entry(locks, reset);
+    unlock(locks);
+    if (event == OZ_UP && !locks->idle_timer.armed)
+        idle_tick(locks);
 }
+
+/* ---- its life ---- */
 
 static void close_entry(struct entry *e)
 {
@@ -842,8 +1016,11 @@ static void close_entry(struct entry *e)
 
 void oz_locks_close(struct oz_locks *locks)
 {
+    lock(locks);
     locks->closed = true;
     each_entry(locks, close_entry);
+    unlock(locks);
+    oz_timer_clear(locks->timers, &locks->idle_timer);
 }
 
 struct oz_locks *oz_locks_new(const struct oz_locks_options *options)
@@ -858,14 +1035,18 @@ struct oz_locks *oz_locks_new(const struct oz_locks_options *options)
     locks->grants = options->grants;
     locks->operation_ms = options->operation_ms;
     locks->handovers = options->handovers;
+    locks->sticky_max = options->sticky_max;
+    locks->sticky_idle = options->sticky_idle_ms * OZ_MS;
     locks->trouble = options->trouble;
     locks->arg = options->arg;
+    oz_list_init(&locks->sticky);
+    oz_list_init(&locks->remembered);
+    oz_list_init(&locks->work);
     locks->root = oz_strdup(options->root);
     locks->owner = oz_strdup(options->owner);
-    if (!locks->root || !locks->owner) {
-        free(locks->root);
-        free(locks->owner);
-        free(locks);
+    locks->sticky_spaces = oz_strdup(options->sticky_spaces);
+    if (!locks->root || !locks->owner || !locks->sticky_spaces) {
+        oz_locks_free(locks);
         return NULL;
     }
     oz_session_listen(options->session, &listener);
@@ -883,12 +1064,13 @@ void oz_locks_free(struct oz_locks *locks)
         while ((node = locks->entries.slots[i]) != NULL) {
             struct entry *e = oz_container(node, struct entry, node);
 
-            oz_map_remove(&locks->entries, node);
-            oz_seat_forget(e->seat);
-            free_entry(e);
+            if (e->effort)
+                oz_seat_forget(e->effort->seat);
+            drop_entry(e);
         }
     oz_map_free(&locks->entries);
     free(locks->root);
     free(locks->owner);
+    free(locks->sticky_spaces);
     free(locks);
 }

@@ -1,5 +1,6 @@
-/* Locks: an ephemeral znode at the key's own path is the lock; who finds it taken waits in a queue beside it, where
- * each watches the one before, and the first the lock itself. */
+/* Locks: an ephemeral znode at the key's own path is the lock. Whoever finds it taken waits in a queue beside it, where
+ * each watches the one before, and the first the lock itself. A released lock that nobody else wants stays with
+ * the node ("sticky"): taking it again needs no server. Who wants it asks through the holder's inbox. */
 #ifndef OZ_LOCK_H
 #define OZ_LOCK_H
 
@@ -13,7 +14,10 @@ struct oz_locks_options {
     const char *root;  /* copied */
     const char *owner; /* what a lock's znode says of its holder; copied */
     int operation_ms;  /* bound on the network part of an attempt */
-    int handovers;     /* how often in a row a lock is handed over in this process while others may wait */
+    int handovers;     /* how often in a row a lock is handed over in this process while others wait */
+    int sticky_max;    /* how many released locks are kept, at most; 0: none */
+    int sticky_idle_ms; /* and for how long without being used */
+    const char *sticky_spaces; /* "all", or names separated by commas; copied */
     /* Why nothing is granted at the moment, for messages; may be NULL or return NULL. */
     const char *(*trouble)(void *arg);
     void *arg;
@@ -24,12 +28,26 @@ struct oz_locks *oz_locks_new(const struct oz_locks_options *options);
 /* Whether space and key are allowed; otherwise what is wrong with them. Any thread. */
 const char *oz_lock_mistake(const char *space, const char *key);
 
+/* Grants a lock that this process has and nobody else wants; NULL when that cannot be done without a server.
+ * Any thread. */
+odezk_lock *oz_locks_grant_now(struct oz_locks *locks, const char *space, const char *key);
+
 /* Takes over an attempt; it is finished later, never before this returns. */
 void oz_locks_acquire(struct oz_locks *locks, odezk_lock_request *request);
 void oz_locks_cancel(odezk_lock_request *request);
 
-/* The znode that a grant stands for; NULL when the grant is over. */
-const char *oz_locks_path(const odezk_lock *lock);
+/* Under which name this node takes requests for its locks, the name of its member znode; NULL: no more. Without one
+ * nothing is sticky. */
+void oz_locks_set_inbox(struct oz_locks *locks, const char *member);
+/* Another wants a lock; or, by an operator, ends it: an entry of the inbox. False when the entry is none of these. */
+bool oz_locks_asked(struct oz_locks *locks, const char *entry);
+
+/* The names of all locks that somebody in this process has, "space/key" each on a line of its own behind a first empty
+ * one; to be freed. NULL when out of memory. */
+char *oz_locks_report(struct oz_locks *locks);
+
+/* The znode that a grant stands for, to be freed; NULL when the grant is over, or out of memory. */
+char *oz_locks_path(struct oz_locks *locks, const odezk_lock *lock);
 
 /* Ends everything: attempts fail with ODEZK_ECLOSED, grants are lost. */
 void oz_locks_close(struct oz_locks *locks);

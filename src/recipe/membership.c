@@ -34,6 +34,7 @@ struct oz_membership {
     struct oz_node former;
     struct oz_op *former_op;
     struct oz_watch former_watch;
+    struct oz_timer former_retry;
     int64_t former_written; /* mzxid of the last contents that were seen */
     int former_writes;
     char former_text[192];
@@ -147,6 +148,7 @@ static void tell_differences(struct oz_membership *m, const struct oz_view *old,
 static void forget_former(struct oz_membership *m)
 {
     oz_watch_disarm(m->session, &m->former_watch);
+    oz_timer_clear(oz_session_timers(m->session), &m->former_retry);
     oz_op_detach(m->former_op);
     m->former_op = NULL;
     m->former = (struct oz_node){0};
@@ -221,6 +223,8 @@ static void ask_former(struct oz_membership *m)
     snprintf(path, sizeof path, "%s/%s", m->dir, name);
     if (oz_watch_arm(m->session, &m->former_watch, path, former_changed, m))
         m->former_op = oz_submit(m->session, &request, former_read, m);
+    if (!m->former_op)
+        oz_timer_set(oz_session_timers(m->session), &m->former_retry, oz_now() + 100 * OZ_MS, former_changed, m);
 }
 
 /* ---- the list of members ---- */
@@ -300,13 +304,14 @@ static void list_read(void *owner, const struct oz_reply *reply)
     m->list_op = NULL;
     if (reply->rc == OZ_OK) {
         apply_list(m, reply);
-    } else if (reply->rc == OZ_NONODE) {
+    } else if (reply->rc == OZ_NONODE) { /* nobody is there, not even we any more */
         oz_watch_disarm(m->session, &m->list_watch);
+        apply_list(m, reply);
         if (!m->id) { /* who only watches makes nothing, and so has to look again */
             m->list_again = true;
             oz_timer_set(oz_session_timers(m->session), &m->retry, oz_now() + 500 * OZ_MS, step, m);
-        }
-        return; /* who takes a seat makes the directory, and then lists again */
+            return;
+        } /* who takes a seat makes the directory, and then lists again */
     } else if (reply->rc == OZ_DENIED) {
         refuse(m, ODEZK_EAUTH, "ZooKeeper denied access to the members");
         return;

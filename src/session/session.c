@@ -514,6 +514,12 @@ static bool passed_leader(const struct oz_op *op)
     }
 }
 
+static void flush_later(struct oz_session *s)
+{
+    if (!s->flush_timer.armed)
+        oz_timer_set(s->timers, &s->flush_timer, oz_now() + RETRY_AFTER, flush, s);
+}
+
 static void op_replied(struct oz_msg *msg)
 {
     struct oz_op *op = (struct oz_op *)msg;
@@ -557,12 +563,6 @@ static bool send_op(struct oz_session *s, struct oz_op *op)
     conn->in_flight--;
     op->conn = NULL;
     return false;
-}
-
-static void flush_later(struct oz_session *s)
-{
-    if (!s->flush_timer.armed)
-        oz_timer_set(s->timers, &s->flush_timer, oz_now() + RETRY_AFTER, flush, s);
 }
 
 static void flush(void *arg)
@@ -1074,6 +1074,8 @@ static void fail_now(void *arg)
 /* Not at once: the caller is in the middle of something. */
 void oz_session_fail(struct oz_session *s, const char *why)
 {
+    if (!s->conn)
+        return;
     s->failure = why;
     oz_timer_set(s->timers, &s->fail_timer, oz_now(), fail_now, s);
 }

@@ -51,25 +51,42 @@ const char *oz_field_next(const char *text, struct oz_buf *key, struct oz_buf *v
     return NULL;
 }
 
-bool oz_field_get(const char *text, const char *key, struct oz_buf *value)
+/* The first field with this key: where its value begins and ends; NULL when there is none. */
+static const char *find(const char *text, const char *key, const char **end)
 {
-    struct oz_buf k = {0};
-    bool found = false;
+    size_t n = strlen(key);
 
-    while (!found && (text = oz_field_next(text, &k, value)) != NULL)
-        found = strcmp(oz_buf_str(&k), key) == 0;
-    oz_buf_free(&k);
-    return found && !oz_buf_failed(value);
+    while (text && *text) {
+        size_t line = strcspn(text, "\n");
+
+        if (line > n && text[n] == '=' && memcmp(text, key, n) == 0) {
+            *end = text + line;
+            return text + n + 1;
+        }
+        text += line + (text[line] == '\n');
+    }
+    return NULL;
 }
 
+bool oz_field_get(const char *text, const char *key, struct oz_buf *value)
+{
+    const char *end, *at = find(text, key, &end);
+
+    return at && oz_decode_key(value, at, (size_t)(end - at)) && !oz_buf_failed(value);
+}
+
+/* Without an allocation that could fail: what it tells apart may be who is master. */
 void oz_field_copy(const char *text, const char *key, char *to, size_t size)
 {
-    struct oz_buf value = {0};
+    const char *end, *at = find(text, key, &end);
+    size_t n = 0;
+    int c = 0;
 
-    to[0] = '\0';
-    if (oz_field_get(text, key, &value) && value.len < size)
-        memcpy(to, oz_buf_str(&value), value.len + 1);
-    oz_buf_free(&value);
+    while (at && at < end && n < size && (c = oz_decode_byte(&at, end)) >= 0)
+        to[n++] = (char)c;
+    if (!at || c < 0 || n == size)
+        n = 0;
+    to[n] = '\0';
 }
 
 int64_t oz_field_int(const char *text, const char *key)

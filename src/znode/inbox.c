@@ -4,29 +4,34 @@
 #include "base/mem.h"
 #include "znode/tree.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct oz_inbox {
     struct oz_session *session;
     char *root;
+    char member[96];
     char *dir; /* NULL while closed */
-    void (*request)(void *owner, const char *name);
+    void (*opened)(void *owner);
+    char *(*request)(void *owner, const char *name);
     void *owner;
+    bool open;
     struct oz_watch watch;
     struct oz_op *op;
     struct oz_timer retry;
     bool again; /* something changed while a list was under way */
 };
 
-struct oz_inbox *oz_inbox_new(struct oz_session *s, const char *root,
-                              void (*request)(void *owner, const char *name), void *owner)
+struct oz_inbox *oz_inbox_new(struct oz_session *s, const char *root, void (*opened)(void *owner),
+                              char *(*request)(void *owner, const char *name), void *owner)
 {
     struct oz_inbox *inbox = oz_alloc(sizeof *inbox);
 
     if (!inbox)
         return NULL;
     inbox->session = s;
+    inbox->opened = opened;
     inbox->request = request;
     inbox->owner = owner;
     inbox->root = oz_strdup(root);
@@ -49,13 +54,26 @@ static void changed(void *owner)
         list(inbox);
 }
 
-static void erase_entry(struct oz_inbox *inbox, const char *name)
+static void ignore(void *owner, const struct oz_reply *reply)
+{
+    (void)owner;
+    (void)reply;
+}
+
+/* Without memory nothing is done: who asked asks again. */
+static void finish_entry(struct oz_inbox *inbox, const char *name, char *answer)
 {
     char *path = oz_format("%s/%s", inbox->dir, name);
+    struct oz_request set = {.verb = OZ_SET, .path = path, .data = answer, .retry = true};
 
-    if (path)
+    if (path && answer) {
+        set.len = strlen(answer);
+        oz_submit(inbox->session, &set, ignore, NULL);
+    } else if (path) {
         oz_erase(inbox->session, path);
+    }
     free(path);
+    free(answer);
 }
 
 static void create(struct oz_inbox *inbox, bool parent);
@@ -108,10 +126,17 @@ static void listed(void *owner, const struct oz_reply *reply)
         create(inbox, false);
     if (reply->rc != OZ_OK)
         return;
+    if (!inbox->open) {
+        inbox->open = true;
+        inbox->opened(inbox->owner);
+    }
     for (i = 0; i < reply->count && inbox->dir; i++) {
-        inbox->request(inbox->owner, reply->names[i]);
+        char *answer = inbox->request(inbox->owner, reply->names[i]);
+
         if (inbox->dir)
-            erase_entry(inbox, reply->names[i]);
+            finish_entry(inbox, reply->names[i], answer);
+        else
+            free(answer);
     }
     if (inbox->again)
         list(inbox);
@@ -122,21 +147,31 @@ static void list(void *arg)
     struct oz_inbox *inbox = arg;
     struct oz_request request = {.verb = OZ_CHILDREN, .path = inbox->dir, .watch = true, .retry = true};
 
-    inbox->again = false;
     if (!inbox->dir || inbox->op)
         return;
+    inbox->again = false;
     if (oz_watch_arm(inbox->session, &inbox->watch, inbox->dir, changed, inbox))
         inbox->op = oz_submit(inbox->session, &request, listed, inbox);
     if (!inbox->op)
         list_later(inbox);
 }
 
+static void open_dir(void *arg)
+{
+    struct oz_inbox *inbox = arg;
+
+    inbox->dir = oz_format("%s/inbox/%s", inbox->root, inbox->member);
+    if (inbox->dir)
+        create(inbox, false);
+    else
+        oz_timer_set(oz_session_timers(inbox->session), &inbox->retry, oz_now() + 100 * OZ_MS, open_dir, inbox);
+}
+
 void oz_inbox_open(struct oz_inbox *inbox, const char *member)
 {
     oz_inbox_reset(inbox);
-    inbox->dir = oz_format("%s/inbox/%s", inbox->root, member);
-    if (inbox->dir)
-        create(inbox, false);
+    snprintf(inbox->member, sizeof inbox->member, "%s", member);
+    open_dir(inbox);
 }
 
 void oz_inbox_reset(struct oz_inbox *inbox)
@@ -145,6 +180,7 @@ void oz_inbox_reset(struct oz_inbox *inbox)
     oz_timer_clear(oz_session_timers(inbox->session), &inbox->retry);
     oz_op_detach(inbox->op);
     inbox->op = NULL;
+    inbox->open = false;
     free(inbox->dir);
     inbox->dir = NULL;
 }

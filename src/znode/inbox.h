@@ -9,11 +9,16 @@
 /* The request to give up the mastership. */
 #define OZ_INBOX_RESIGN "resign"
 
+/* Requests to write into the entry which locks are in use; the rest of the name tells askers apart. */
+#define OZ_INBOX_REPORT "report"
+
 struct oz_inbox;
 
-/* `request` is called for each entry, by name; the entry is removed after it. NULL when out of memory. */
-struct oz_inbox *oz_inbox_new(struct oz_session *s, const char *root,
-                              void (*request)(void *owner, const char *name), void *owner);
+/* `opened` is called when others can find it; `request` for each entry, by name. It may return an answer, to be freed, which
+ * is written into the entry for its maker to read and remove; otherwise the entry is removed. NULL when out of
+ * memory. */
+struct oz_inbox *oz_inbox_new(struct oz_session *s, const char *root, void (*opened)(void *owner),
+                              char *(*request)(void *owner, const char *name), void *owner);
 /* Opens the inbox of a member znode's name, for the present session. */
 void oz_inbox_open(struct oz_inbox *inbox, const char *member);
 /* Forgets it without the network: the session ended. */

@@ -14,13 +14,15 @@ static bool is_alnum(unsigned char c)
 bool oz_name_split(const char *name, size_t *prefix, int32_t *seq)
 {
     const char *hash = strrchr(name, '#'), *digits;
+    size_t width;
     char *end;
     long long n;
 
     if (!hash)
         return false;
-    digits = hash + 1 + (hash[1] == '-');
-    if (strlen(digits) != 10 || strspn(digits, "0123456789") != 10)
+    digits = hash + 1 + (hash[1] == '-'); /* a sign is one of the ten characters, unless it needs an eleventh */
+    width = strlen(hash + 1);
+    if (strspn(digits, "0123456789") != strlen(digits) || (width != 10 && (width != 11 || digits == hash + 1)))
         return false;
     n = strtoll(hash + 1, &end, 10);
     if (n < INT32_MIN || n > INT32_MAX)
@@ -68,19 +70,30 @@ static int hex(char c)
     return p ? (int)(p - digits) : -1;
 }
 
+int oz_decode_byte(const char **at, const char *end)
+{
+    const char *p = *at;
+
+    if (*p != '%') {
+        *at = p + 1;
+        return (unsigned char)*p;
+    }
+    if (end - p < 3 || hex(p[1]) < 0 || hex(p[2]) < 0)
+        return -1;
+    *at = p + 3;
+    return hex(p[1]) * 16 + hex(p[2]);
+}
+
 bool oz_decode_key(struct oz_buf *b, const char *name, size_t len)
 {
-    size_t i;
+    const char *end = name + len;
 
-    for (i = 0; i < len; i++) {
-        if (name[i] != '%') {
-            oz_buf_putc(b, name[i]);
-            continue;
-        }
-        if (i + 2 >= len || hex(name[i + 1]) < 0 || hex(name[i + 2]) < 0)
+    while (name < end) {
+        int c = oz_decode_byte(&name, end);
+
+        if (c < 0)
             return false;
-        oz_buf_putc(b, (char)(hex(name[i + 1]) * 16 + hex(name[i + 2])));
-        i += 2;
+        oz_buf_putc(b, (char)c);
     }
     return true;
 }

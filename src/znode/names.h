@@ -23,6 +23,8 @@ const char *oz_basename(const char *path);
 void oz_encode_key(struct oz_buf *b, const char *key);
 /* Undoes it; false when it is no such name. */
 bool oz_decode_key(struct oz_buf *b, const char *name, size_t len);
+/* The next byte of such a name, of which there is more before `end`; moves *at behind it. -1 when it is malformed. */
+int oz_decode_byte(const char **at, const char *end);
 
 /* Which of the 256 bucket directories a key lives in, as two hexadecimal digits. */
 void oz_bucket(const char *key, char bucket[3]);

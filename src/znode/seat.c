@@ -62,8 +62,20 @@ static void finish(struct oz_seat *seat, enum oz_rc rc)
     destroy(seat);
 }
 
+/* Nobody wants it any more, and there is no memory to find out what became of it: ending the session is certain. */
+static void abandon(struct oz_seat *seat, void (*what)(void *))
+{
+    if (what == search || what == look)
+        oz_session_fail(seat->session, "out of memory");
+    destroy(seat);
+}
+
 static void later(struct oz_seat *seat, void (*what)(void *))
 {
+    if (!seat->cb) {
+        abandon(seat, what);
+        return;
+    }
     oz_timer_set(oz_session_timers(seat->session), &seat->retry, oz_now() + 100 * OZ_MS, what, seat);
 }
 
@@ -96,7 +108,9 @@ static void make_dir(void *arg)
 {
     struct oz_seat *seat = arg;
 
-    if (!oz_make_dirs(seat->session, seat->dir, dir_made, seat))
+    if (!seat->cb)
+        finish(seat, OZ_GONE);
+    else if (!oz_make_dirs(seat->session, seat->dir, dir_made, seat))
         later(seat, make_dir);
 }
 
@@ -284,8 +298,11 @@ void oz_seat_leave(struct oz_seat *seat)
     if (!seat)
         return;
     seat->cb = NULL;
-    if (!seat->done)
-        return; /* its outcome is still open; it sees to itself */
+    if (!seat->done) { /* its outcome is still open; it sees to itself */
+        if (seat->retry.armed)
+            abandon(seat, seat->retry.fire);
+        return;
+    }
     if (seat->taken)
         oz_erase(seat->session, seat->path);
     destroy(seat);
@@ -296,6 +313,6 @@ void oz_seat_forget(struct oz_seat *seat)
     if (!seat)
         return;
     seat->cb = NULL;
-    if (seat->done)
+    if (seat->done || seat->retry.armed)
         destroy(seat);
 }

@@ -20,7 +20,8 @@ static void finish(struct dirs *d, enum oz_rc rc)
         reply.rc = OZ_OK;
     else if (rc == OZ_NONODE)
         reply.rc = d->worst != OZ_OK ? d->worst : OZ_NONODE;
-    d->cb(d->owner, &reply);
+    if (d->cb)
+        d->cb(d->owner, &reply);
     free(d);
 }
 
@@ -44,32 +45,25 @@ bool oz_make_dirs(struct oz_session *s, const char *path, oz_op_cb cb, void *own
 {
     struct dirs *d = oz_alloc(sizeof *d);
     char *copy = oz_strdup(path);
-    struct oz_request request = {.verb = OZ_CREATE, .retry = true};
-    struct oz_op *ops[32];
-    char *slash;
+    struct oz_request request = {.verb = OZ_CREATE, .path = copy, .retry = true};
+    char *slash = copy;
     bool good = d && copy;
 
+    while (good && slash) {
+        slash = strchr(slash + 1, '/');
+        if (slash)
+            *slash = '\0';
+        good = oz_submit(s, &request, made, d) != NULL;
+        d->pending += good;
+        if (slash)
+            *slash = '/';
+    }
+    free(copy);
     if (good) {
         d->cb = cb;
         d->owner = owner;
-        request.path = copy;
-        for (slash = copy; good && slash; ) {
-            slash = strchr(slash + 1, '/');
-            if (slash)
-                *slash = '\0';
-            ops[d->pending] = oz_submit(s, &request, made, d);
-            good = ops[d->pending] != NULL && d->pending < 31;
-            if (good)
-                d->pending++;
-            if (slash)
-                *slash = '/';
-        }
-    }
-    free(copy);
-    if (!good && d) {
-        while (d->pending > 0)
-            oz_op_detach(ops[--d->pending]);
-        free(d);
+    } else if (d && d->pending == 0) {
+        free(d); /* otherwise the last of those that were sent does that */
     }
     return good;
 }

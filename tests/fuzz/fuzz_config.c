@@ -11,6 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define REFUSED_BY_SCHEMA "found what ode-cluster.xsd"
+
 static char dir[] = "/tmp/odezk-fuzz.XXXXXX";
 static char xml[64], properties[64];
 
@@ -54,7 +56,8 @@ static void check_problems(const odezk_problems *problems)
     for (i = 0; i < odezk_problems_count(problems); i++) {
         const odezk_problem *p = odezk_problems_at(problems, i);
 
-        if (strstr(p->message, "ode-cluster.xsd") || strchr(p->text, '\n'))
+        if (strncmp(p->message, REFUSED_BY_SCHEMA, strlen(REFUSED_BY_SCHEMA)) == 0 ||
+            strchr(p->text, '\n'))
             abort();
     }
 }

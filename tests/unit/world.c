@@ -553,7 +553,8 @@ static odezk_config *make_config(const char *id, const char *servers)
         return NULL;
     if (set(config, "servers", servers) || set(config, "cluster", "test") ||
         set(config, "node-id", id) || set(config, "session-timeout", timeout) ||
-        set(config, "operation-timeout", "30000") || set(config, "lock-handovers", "2")) {
+        set(config, "operation-timeout", "30000") || set(config, "lock-handovers", "2") ||
+        set(config, "crash-leave", "false")) {
         odezk_config_free(config);
         return NULL;
     }
@@ -917,24 +918,38 @@ static bool run_with_fault(const char *name, void (*scenario)(void), long n, enu
     return happened;
 }
 
+/* To look at one failure alone: ODEZK_TEST_AT is its request or allocation, ODEZK_TEST_FAULT the
+ * name of its fault. */
+static long only_at(void)
+{
+    const char *at = getenv("ODEZK_TEST_AT");
+
+    return at ? atol(at) : 0;
+}
+
+static bool is_chosen(enum fake_fault fault)
+{
+    const char *name = getenv("ODEZK_TEST_FAULT");
+
+    return !name || strcmp(name, fake_fault_name(fault)) == 0;
+}
+
 void world_sweep_faults(const char *name, void (*scenario)(void))
 {
     int fault;
-    long n;
+    long n, only = only_at();
 
-    for (fault = FAKE_NONE; fault < FAKE_FAULTS; fault++)
-        for (n = 1;
-             run_with_fault(name, scenario, n, (enum fake_fault)fault) && world.failures < SHOWN;
-             n++)
-            if (fault == FAKE_NONE)
+    for (fault = FAKE_NONE + 1; fault < FAKE_FAULTS; fault++)
+        for (n = only ? only : 1; is_chosen((enum fake_fault)fault) && world.failures < SHOWN; n++)
+            if (!run_with_fault(name, scenario, n, (enum fake_fault)fault) || only)
                 break;
 }
 
 void world_sweep_memory(const char *name, void (*scenario)(void))
 {
-    long n, made;
+    long n, made, only = only_at();
 
-    for (n = 1; world.failures < SHOWN; n++) {
+    for (n = only ? only : 1; world.failures < SHOWN; n++) {
         world_context("%s, allocation %ld fails", name, n);
         world_begin((uint64_t)n);
         made = oz_mem_count();
@@ -943,7 +958,7 @@ void world_sweep_memory(const char *name, void (*scenario)(void))
         made = oz_mem_count() - made;
         world_clean();
         world_end();
-        if (made < n)
+        if (made < n || only)
             return;
     }
 }

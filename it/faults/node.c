@@ -1,0 +1,637 @@
+/*
+ * A node of the fault suite: it joins, works under locks, asks all the time whether it is master, and
+ * writes down what it was told. Orders come on standard input, a word a line: join, leave, resign, quit.
+ */
+#include "record.h"
+#include "skew.h"
+
+#include <errno.h>
+#include <odezk/odezk.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    RECORD_FD = 3,
+    JOIN_MS = 1000,
+    CLOSE_MS = 6000,
+    OPERATION_MS = 3000,
+    VISIT_MS = 1000,
+    WRITE_MS = 2000
+};
+
+#define ROOT "/odezk-faults"
+#define CLUSTER "c"
+#define SPACE "faults"
+
+static struct {
+    struct record *record;
+    odezk_config *config;
+    const char *id;
+    int number, nodes, timeout_ms;
+    int handles;
+    /* Threads use the handle under a read lock; it is freed under the write lock. */
+    pthread_rwlock_t lock;
+    odezk_cluster *cluster;
+    atomic_bool open, quit;
+} node = {.lock = PTHREAD_RWLOCK_INITIALIZER};
+
+/* ---- odds and ends ---- */
+
+static void nap(int64_t ns)
+{
+    const struct timespec pause = {ns / (1000 * NS_PER_MS), ns % (1000 * NS_PER_MS)};
+
+    nanosleep(&pause, NULL);
+}
+
+/* A thread's own numbers: 0 to below - 1. */
+static unsigned dice(uint64_t *state, unsigned below)
+{
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    return (unsigned)((*state >> 11) % below);
+}
+
+/* An error that no fault explains. */
+static void count_error(int code)
+{
+    int index = -code;
+
+    node.record->errors[index > 0 && index < ERRORS ? index : 0]++;
+    fprintf(stderr, "unexpected: %s: %s\n", odezk_errname(code), odezk_last_error());
+}
+
+static odezk_cluster *enter(void)
+{
+    if (!node.open)
+        return NULL;
+    pthread_rwlock_rdlock(&node.lock);
+    if (node.open)
+        return node.cluster;
+    pthread_rwlock_unlock(&node.lock);
+    return NULL;
+}
+
+static void leave(void)
+{
+    pthread_rwlock_unlock(&node.lock);
+}
+
+/* ---- what the library tells ---- */
+
+static int number_of(const char *id)
+{
+    return id ? atoi(id + 1) : 0;
+}
+
+static void on_event(odezk_cluster *cluster, const odezk_event *e, void *arg)
+{
+    struct event event = {.time = record_now(),
+                          .node = number_of(e->id),
+                          .handle = *(int *)arg,
+                          .incarnation = e->incarnation,
+                          .epoch = e->epoch};
+
+    (void)cluster;
+    switch (e->type) {
+    case ODEZK_EVENT_SESSION:
+        event.type = EVENT_SESSION;
+        event.detail = (int32_t)e->state;
+        break;
+    case ODEZK_EVENT_READY:
+        event.type = EVENT_READY;
+        break;
+    case ODEZK_EVENT_MEMBER:
+        event.type = EVENT_MEMBER;
+        event.detail = (int32_t)e->change;
+        break;
+    case ODEZK_EVENT_MASTER:
+        event.type = EVENT_MASTER;
+        break;
+    case ODEZK_EVENT_REFUSED:
+        event.type = EVENT_REFUSED;
+        break;
+    default:
+        return;
+    }
+    event_put(node.record, &event);
+}
+
+/* ---- the mastership, asked for every millisecond ---- */
+
+static void note_answer(struct claims *claims, int64_t epoch, int64_t before, int64_t after)
+{
+    struct claim claim = {.key = MASTERSHIP,
+                          .token = epoch,
+                          .asked = before,
+                          .first_before = before,
+                          .first_after = after,
+                          .last_before = before,
+                          .last_after = after};
+
+    if (claims->open.token != epoch)
+        claim_end(claims);
+    if (epoch && claims->open.token == epoch)
+        claim_again(claims, before, after);
+    else if (epoch)
+        claim_begin(claims, &claim);
+}
+
+static void *ask(void *arg)
+{
+    struct record *record = node.record;
+    odezk_cluster *cluster;
+
+    (void)arg;
+    while (!node.quit) {
+        int64_t epoch = 0, before, after;
+        bool master = false;
+
+        beat(record);
+        cluster = enter();
+        before = record_now();
+        call_begin(record, CALLER_ASKER, CALL_IS_MASTER, 0);
+        if (cluster)
+            master = odezk_is_master(cluster, &epoch);
+        call_end(record, CALLER_ASKER);
+        after = record_now();
+        if (cluster)
+            leave();
+        note_answer(&record->claims[0], master ? epoch : 0, before, after);
+        record->answers++;
+        nap(NS_PER_MS);
+    }
+    claim_end(&record->claims[0]);
+    return NULL;
+}
+
+/* ---- work under locks ---- */
+
+struct worker {
+    pthread_t thread;
+    int caller;
+    struct claims *claims;
+    uint64_t dice;
+    unsigned writes;
+};
+
+/* Mostly short, sometimes longer than a session lives without its node. */
+static int64_t work_ns(struct worker *w)
+{
+    unsigned kind = dice(&w->dice, 40);
+
+    if (kind == 0)
+        return (int64_t)dice(&w->dice, (unsigned)node.timeout_ms * 3 / 2) * NS_PER_MS;
+    return (int64_t)dice(&w->dice, kind < 10 ? 60 : 6) * NS_PER_MS;
+}
+
+/* Says yes for as long as the library does. */
+static void hold(struct worker *w, const odezk_lock *lock, int key, int64_t asked)
+{
+    struct claim claim = {.key = key, .token = odezk_lock_token(lock), .asked = asked};
+    int64_t end = record_now() + work_ns(w), before, after;
+    bool first = true;
+
+    for (;;) {
+        before = record_now();
+        if (!odezk_lock_is_valid(lock))
+            break;
+        after = record_now();
+        claim.first_before = claim.last_before = before;
+        claim.first_after = claim.last_after = after;
+        if (first)
+            claim_begin(w->claims, &claim);
+        else
+            claim_again(w->claims, before, after);
+        first = false;
+        if (after >= end || node.quit)
+            break;
+        nap(NS_PER_MS);
+    }
+    claim_end(w->claims);
+}
+
+/* A znode whose name tells the token: the order in which they were made is the order of the tokens. */
+static void write_guarded(struct worker *w, odezk_cluster *cluster, odezk_lock *lock, int key)
+{
+    char path[128];
+    odezk_write item = {.type = ODEZK_WRITE_CREATE, .path = path, .version = ODEZK_ANY_VERSION};
+    int rc;
+
+    snprintf(path, sizeof path, ROOT "/written/%d-%lld-%d.%u", key,
+             (long long)odezk_lock_token(lock), (int)getpid(), ++w->writes);
+    call_begin(node.record, w->caller, CALL_WRITE, WRITE_MS);
+    rc = odezk_lock_write(cluster, lock, &item, 1, WRITE_MS);
+    call_end(node.record, w->caller);
+    if (rc == ODEZK_OK)
+        node.record->writes++;
+    else if (rc == ODEZK_ELOST)
+        node.record->refused_writes++;
+    else if (rc != ODEZK_EUNKNOWN && rc != ODEZK_ECLOSED)
+        count_error(rc);
+}
+
+static void release(struct worker *w, odezk_lock *lock)
+{
+    int rc;
+
+    call_begin(node.record, w->caller, CALL_RELEASE, 0);
+    rc = odezk_lock_release(lock);
+    call_end(node.record, w->caller);
+    if (rc != ODEZK_OK && rc != ODEZK_ELOST)
+        count_error(rc);
+    odezk_lock_free(lock);
+}
+
+/* An asynchronous attempt, and what its callback said. */
+struct attempt {
+    pthread_mutex_t lock;
+    pthread_cond_t cond;
+    int calls, error;
+    odezk_lock *grant;
+};
+
+static void attempted(int error, odezk_lock *lock, void *arg)
+{
+    struct attempt *a = arg;
+
+    pthread_mutex_lock(&a->lock);
+    a->calls++;
+    a->error = error;
+    a->grant = lock;
+    pthread_cond_signal(&a->cond);
+    pthread_mutex_unlock(&a->lock);
+}
+
+static bool wait_for(struct attempt *a, int ms)
+{
+    struct timespec until;
+    int rc = 0;
+
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += ms / 1000;
+    until.tv_nsec += ms % 1000 * NS_PER_MS;
+    if (until.tv_nsec >= 1000 * NS_PER_MS) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000 * NS_PER_MS;
+    }
+    pthread_mutex_lock(&a->lock);
+    while (a->calls == 0 && rc == 0)
+        rc = pthread_cond_clockwait(&a->cond, &a->lock, CLOCK_MONOTONIC, &until);
+    rc = a->calls;
+    pthread_mutex_unlock(&a->lock);
+    return rc > 0;
+}
+
+/* Often it is cancelled before it ends; its callback has to come all the same. */
+static int acquire_async(struct worker *w, odezk_cluster *cluster, const char *key, int wait_ms,
+                         odezk_lock **lock)
+{
+    struct attempt a = {.lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER};
+    odezk_lock_request *request = NULL;
+    int patience = (int)dice(&w->dice, 200);
+    int rc = odezk_lock_acquire_async(cluster, SPACE, key, wait_ms, attempted, &a, &request);
+
+    if (rc != ODEZK_OK)
+        return rc;
+    /* The request may be named until its callback has returned, which it cannot before we let it. */
+    pthread_mutex_lock(&a.lock);
+    pthread_mutex_unlock(&a.lock);
+    if (!wait_for(&a, patience)) {
+        pthread_mutex_lock(&a.lock);
+        if (a.calls == 0)
+            odezk_lock_cancel(request);
+        pthread_mutex_unlock(&a.lock);
+    }
+    while (!wait_for(&a, 1000))
+        ;
+    *lock = a.grant;
+    return a.error;
+}
+
+static int acquire(struct worker *w, odezk_cluster *cluster, const char *key, odezk_lock **lock)
+{
+    static const int waits[] = {0, 100, 500, 2000};
+    int wait_ms = waits[dice(&w->dice, 4)];
+    bool async = dice(&w->dice, 8) == 0;
+    int rc;
+
+    call_begin(node.record, w->caller, async ? CALL_ACQUIRE_ASYNC : CALL_ACQUIRE,
+               wait_ms + OPERATION_MS);
+    rc = async ? acquire_async(w, cluster, key, wait_ms, lock)
+               : odezk_lock_acquire(cluster, SPACE, key, wait_ms, lock);
+    call_end(node.record, w->caller);
+    return rc;
+}
+
+static bool is_expected(int rc)
+{
+    return rc == ODEZK_EBUSY || rc == ODEZK_ETIMEDOUT || rc == ODEZK_EUNREACHABLE ||
+           rc == ODEZK_ECLOSED || rc == ODEZK_ECANCELED;
+}
+
+static void work_once(struct worker *w, odezk_cluster *cluster)
+{
+    int key = (int)dice(&w->dice, KEYS);
+    char name[16];
+    odezk_lock *lock = NULL;
+    int64_t asked = record_now();
+    int rc;
+
+    snprintf(name, sizeof name, "key %d", key);
+    rc = acquire(w, cluster, name, &lock);
+    if (rc != ODEZK_OK) {
+        if (!is_expected(rc))
+            count_error(rc);
+        nap(5 * NS_PER_MS);
+        return;
+    }
+    node.record->grants++;
+    hold(w, lock, key, asked);
+    if (dice(&w->dice, 16) == 0)
+        write_guarded(w, cluster, lock, key);
+    release(w, lock);
+}
+
+static void *work(void *arg)
+{
+    struct worker *w = arg;
+    odezk_cluster *cluster;
+
+    while (!node.quit) {
+        node.record->working++;
+        cluster = node.record->quiet ? NULL : enter();
+        if (cluster) {
+            work_once(w, cluster);
+            leave();
+        }
+        node.record->working--;
+        nap(cluster ? (int64_t)dice(&w->dice, 20) * NS_PER_MS : 5 * NS_PER_MS);
+    }
+    return NULL;
+}
+
+/* ---- the other calls ---- */
+
+static void visit_status(odezk_cluster *cluster)
+{
+    odezk_status *status = NULL;
+    int rc;
+
+    call_begin(node.record, CALLER_VISITOR, CALL_STATUS, VISIT_MS);
+    rc = odezk_cluster_status(cluster, VISIT_MS, &status);
+    call_end(node.record, CALLER_VISITOR);
+    if (rc != ODEZK_OK && rc != ODEZK_EUNREACHABLE && rc != ODEZK_ECLOSED)
+        count_error(rc);
+    odezk_status_free(status);
+}
+
+static void visit_master(odezk_cluster *cluster)
+{
+    odezk_master master;
+    int rc;
+
+    if (odezk_get_master(cluster, &master) != ODEZK_OK || !master.id[0])
+        return;
+    call_begin(node.record, CALLER_VISITOR, CALL_RESIGN_NODE, VISIT_MS);
+    rc = odezk_resign_node(cluster, master.id, VISIT_MS);
+    call_end(node.record, CALLER_VISITOR);
+    if (rc != ODEZK_OK && rc != ODEZK_ENOTFOUND && rc != ODEZK_ENOTHELD && rc != ODEZK_ETIMEDOUT &&
+        rc != ODEZK_EUNREACHABLE && rc != ODEZK_ECLOSED)
+        count_error(rc);
+}
+
+static void *visit(void *arg)
+{
+    uint64_t state = (uint64_t)record_now() | 1;
+
+    (void)arg;
+    while (!node.quit) {
+        odezk_cluster *cluster = node.record->quiet ? NULL : enter();
+
+        if (cluster) {
+            if (dice(&state, 20) == 0)
+                visit_master(cluster);
+            else
+                visit_status(cluster);
+            leave();
+        }
+        for (int i = 0; i < 50 && !node.quit; i++)
+            nap(10 * NS_PER_MS);
+    }
+    return NULL;
+}
+
+/* ---- the handle's life ---- */
+
+static bool open_handle(void)
+{
+    static int handle; /* of the only handle that there is */
+    odezk_cluster *cluster = NULL;
+
+    if (odezk_cluster_new(node.config, NULL, &cluster) != ODEZK_OK) {
+        fprintf(stderr, "no handle: %s\n", odezk_last_error());
+        return false;
+    }
+    handle = ++node.handles;
+    if (odezk_cluster_subscribe(cluster, ODEZK_EVENT_ALL, on_event, &handle, NULL) != ODEZK_OK) {
+        odezk_cluster_free(cluster);
+        return false;
+    }
+    pthread_rwlock_wrlock(&node.lock);
+    node.cluster = cluster;
+    node.open = true;
+    pthread_rwlock_unlock(&node.lock);
+    node.record->phase = PHASE_JOINING;
+    return true;
+}
+
+static void close_handle(void)
+{
+    if (!node.cluster)
+        return;
+    node.open = false;
+    call_begin(node.record, CALLER_MAIN, CALL_CLOSE, CLOSE_MS);
+    odezk_cluster_close(node.cluster); /* ends the calls of the other threads */
+    call_end(node.record, CALLER_MAIN);
+    pthread_rwlock_wrlock(&node.lock);
+    call_begin(node.record, CALLER_MAIN, CALL_FREE, 0);
+    odezk_cluster_free(node.cluster);
+    call_end(node.record, CALLER_MAIN);
+    node.cluster = NULL;
+    pthread_rwlock_unlock(&node.lock);
+    node.record->phase = PHASE_OUT;
+}
+
+static void join(void)
+{
+    int rc;
+
+    if (!node.cluster && !open_handle()) {
+        nap(100 * NS_PER_MS);
+        return;
+    }
+    call_begin(node.record, CALLER_MAIN, CALL_JOIN, JOIN_MS);
+    rc = odezk_cluster_join(node.cluster, JOIN_MS);
+    call_end(node.record, CALLER_MAIN);
+    if (rc == ODEZK_OK) {
+        node.record->phase = PHASE_IN;
+    } else if (rc != ODEZK_EUNREACHABLE && rc != ODEZK_ETIMEDOUT) {
+        count_error(rc);
+        close_handle();
+        nap(100 * NS_PER_MS);
+    }
+}
+
+static void resign(void)
+{
+    int rc;
+
+    if (!node.cluster)
+        return;
+    call_begin(node.record, CALLER_MAIN, CALL_RESIGN, 0);
+    rc = odezk_resign(node.cluster);
+    call_end(node.record, CALLER_MAIN);
+    if (rc != ODEZK_OK && rc != ODEZK_ENOTHELD)
+        count_error(rc);
+}
+
+/* The next order, or 0 when there is none yet. The end of the input is an order to end. */
+static char read_order(int wait_ms)
+{
+    struct pollfd in = {.fd = STDIN_FILENO, .events = POLLIN};
+    char word[16], c;
+    size_t length = 0;
+
+    if (poll(&in, 1, wait_ms) <= 0)
+        return 0;
+    for (;;) {
+        ssize_t got = read(STDIN_FILENO, &c, 1);
+        if (got == 0 || (got < 0 && errno != EINTR))
+            return 'q';
+        if (got > 0 && c == '\n')
+            break;
+        if (got > 0 && length < sizeof word)
+            word[length++] = c;
+    }
+    return length > 0 ? word[0] : 0;
+}
+
+static void serve(void)
+{
+    bool wanted = true;
+
+    while (!node.quit) {
+        bool joined = node.record->phase == PHASE_IN;
+
+        switch (read_order(wanted && !joined ? 0 : 1000)) {
+        case 'j':
+            wanted = true;
+            break;
+        case 'l':
+            wanted = false;
+            close_handle();
+            break;
+        case 'r':
+            resign();
+            break;
+        case 'q':
+            close_handle();
+            node.quit = true;
+            break;
+        default:
+            break;
+        }
+        if (wanted && !node.quit && node.record->phase != PHASE_IN)
+            join();
+    }
+}
+
+/* ---- the program ---- */
+
+static bool set(const char *name, const char *value)
+{
+    if (odezk_config_set(node.config, name, value, "node") == ODEZK_OK)
+        return true;
+    fprintf(stderr, "%s: %s\n", name, odezk_last_error());
+    return false;
+}
+
+static bool configure(const char *servers, const char *timeout)
+{
+    char operation[16];
+
+    snprintf(operation, sizeof operation, "%d", OPERATION_MS);
+    return odezk_config_new(&node.config) == ODEZK_OK && set("servers", servers) &&
+           set("base", ROOT) && set("cluster", CLUSTER) && set("node-id", node.id) &&
+           set("session-timeout", timeout) && set("operation-timeout", operation);
+}
+
+static void print_line(odezk_log_level level, const char *category, const char *line, void *arg)
+{
+    int64_t now = record_now() / NS_PER_MS;
+
+    (void)level;
+    (void)arg;
+    fprintf(stderr, "%lld.%03lld %s: %s\n", (long long)(now / 1000), (long long)(now % 1000),
+            category, line);
+}
+
+static bool start(pthread_t *thread, void *(*body)(void *), void *arg)
+{
+    return pthread_create(thread, NULL, body, arg) == 0;
+}
+
+static int run(void)
+{
+    struct worker workers[WORKERS] = {0};
+    pthread_t asker, visitor;
+
+    node.record->beat = record_now();
+    if (!start(&asker, ask, NULL) || !start(&visitor, visit, NULL))
+        return 1;
+    for (int i = 0; i < WORKERS; i++) {
+        workers[i].caller = CALLER_WORKER + i;
+        workers[i].claims = &node.record->claims[1 + i];
+        workers[i].dice = (uint64_t)record_now() * (unsigned)(2 * i + 3) | 1;
+        if (!start(&workers[i].thread, work, &workers[i]))
+            return 1;
+    }
+    serve();
+    for (int i = 0; i < WORKERS; i++)
+        pthread_join(workers[i].thread, NULL);
+    pthread_join(visitor, NULL);
+    pthread_join(asker, NULL);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc != 4) {
+        fprintf(stderr, "usage: %s ID SERVERS SESSION-TIMEOUT\n", argv[0]);
+        return 2;
+    }
+    node.id = argv[1];
+    node.number = number_of(node.id);
+    node.timeout_ms = atoi(argv[3]);
+    node.record = record_map(RECORD_FD);
+    if (!node.record) {
+        perror("record");
+        return 1;
+    }
+    signal(SIGPIPE, SIG_IGN);
+    skew_use(&node.record->skew);
+    odezk_log_set_callback(print_line, NULL);
+    if (!configure(argv[2], argv[3]))
+        return 1;
+    int exit_code = run();
+    odezk_config_free(node.config);
+    return exit_code;
+}

@@ -1,0 +1,404 @@
+/* How a lock is come by that another holds: by asking the holder, and by waiting in the queue. */
+#include "recipe/lock_entry.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "znode/fields.h"
+#include "znode/names.h"
+#include "znode/tree.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define RETRY_AFTER (100 * OZ_MS)
+#define ASK_AGAIN OZ_SECOND
+#define ANSWER_WITHIN (250 * OZ_MS) /* a holder that lives answers within a few round trips */
+
+static bool is_ours(const struct entry *e, const struct oz_reply *reply)
+{
+    return reply->stat.owner == oz_session_id(e->locks->session);
+}
+
+/* ---- asking the holder ---- */
+
+/* Where the holder of a lock is asked for it; NULL when it takes no requests, or out of memory. */
+static char *request_path(const struct entry *e, const char *data)
+{
+    char inbox[80], *encoded, *path = NULL;
+
+    oz_field_copy(data, "inbox", inbox, sizeof inbox);
+    encoded = inbox[0] ? oz_entry_encoded(e) : NULL;
+    if (encoded)
+        path = oz_format("%s/inbox/%s/%.*s:%s", e->locks->root, inbox, (int)e->space, e->name, encoded);
+    free(encoded);
+    return path;
+}
+
+static void take_back_request(struct entry *e)
+{
+    struct effort *f = e->effort;
+
+    if (f->request && oz_session_id(e->locks->session))
+        oz_erase(e->locks->session, f->request);
+    free(f->request);
+    f->request = NULL;
+    f->asked = 0;
+}
+
+static void refuse_the_impatient(struct entry *e)
+{
+    take_back_request(e);
+    oz_entry_others_hold(e);
+    oz_entry_set_free(e);
+}
+
+/* The holder took our request out of its inbox: if it gave the lock up, it is there to be taken. */
+static void answered(struct entry *e)
+{
+    struct effort *f = e->effort;
+
+    oz_entry_stop(e);
+    free(f->request);
+    f->request = NULL;
+    f->second_look = true;
+    oz_entry_create(e);
+}
+
+static void watch_request(struct entry *e);
+
+static void request_read(struct entry *e, const struct oz_reply *reply)
+{
+    if (reply->rc == OZ_NONODE || !e->effort->watch.path)
+        answered(e);
+    else if (reply->rc == OZ_OK)
+        oz_entry_later(e, ANSWER_WITHIN, refuse_the_impatient);
+    else
+        refuse_the_impatient(e);
+}
+
+static void watch_request(struct entry *e)
+{
+    oz_entry_submit_watch(e, oz_strdup(e->effort->request), request_read, answered, watch_request);
+}
+
+static void requested(struct entry *e, const struct oz_reply *reply)
+{
+    if (reply->rc == OZ_OK || reply->rc == OZ_EXISTS)
+        watch_request(e);
+    else if (reply->rc == OZ_NONODE) /* it takes requests no more: it is leaving */
+        answered(e);
+    else
+        refuse_the_impatient(e);
+}
+
+static void send_request(struct entry *e)
+{
+    struct oz_request request = {.verb = OZ_CREATE, .flags = OZ_EPHEMERAL, .retry = true};
+
+    oz_entry_submit(e, &request, oz_strdup(e->effort->request), requested, send_request);
+}
+
+static void holder_read(struct entry *e, const struct oz_reply *reply)
+{
+    if (reply->rc == OZ_NONODE) {
+        oz_entry_create(e);
+    } else if (reply->rc == OZ_OK && is_ours(e, reply)) {
+        oz_entry_hold(e, reply->stat.czxid);
+    } else if (reply->rc == OZ_OK) {
+        e->effort->request = request_path(e, reply->data);
+        if (e->effort->request)
+            send_request(e);
+        else
+            refuse_the_impatient(e);
+    } else {
+        oz_entry_give_up(e, reply->rc);
+    }
+}
+
+void oz_entry_ask(struct entry *e)
+{
+    struct oz_request request = {.verb = OZ_GET, .retry = true};
+
+    e->state = ASKING;
+    oz_entry_submit(e, &request, oz_entry_path(e), holder_read, oz_entry_ask);
+}
+
+/* ---- the queue ---- */
+
+static void look_at_lock(struct entry *e);
+static void read_queue(struct entry *e);
+
+void oz_entry_leave_queue(struct entry *e)
+{
+    struct effort *f = e->effort;
+
+    oz_entry_stop(e);
+    take_back_request(e);
+    oz_seat_leave(f->seat);
+    f->seat = NULL;
+    f->seated = false;
+}
+
+static void seat_gone(struct entry *e)
+{
+    struct effort *f = e->effort;
+
+    oz_seat_forget(f->seat);
+    f->seat = NULL;
+    f->seated = false;
+}
+
+static void start_again(struct entry *e)
+{
+    seat_gone(e);
+    oz_entry_set_free(e);
+}
+
+static void taken_checked(struct entry *e, const struct oz_reply *reply)
+{
+    if (reply->rc == OZ_OK && is_ours(e, reply)) {
+        seat_gone(e);
+        oz_entry_hold(e, reply->stat.czxid);
+    } else { /* removed by a foreign hand in between */
+        e->state = QUEUED;
+        read_queue(e);
+    }
+}
+
+/* A multi does not tell the czxid. */
+static void check_taken(struct entry *e)
+{
+    struct oz_request request = {.verb = OZ_STAT, .retry = true};
+
+    oz_entry_submit(e, &request, oz_entry_path(e), taken_checked, check_taken);
+}
+
+static void taken(struct entry *e, const struct oz_reply *reply)
+{
+    if (reply->rc == OZ_OK) {
+        check_taken(e);
+    } else if (reply->rc == OZ_NONODE && reply->failed == 1) {
+        start_again(e);
+    } else { /* somebody was faster; or the first reply was lost, and the lock is ours */
+        e->state = QUEUED;
+        if (reply->rc == OZ_EXISTS)
+            look_at_lock(e);
+        else
+            oz_entry_later(e, RETRY_AFTER, look_at_lock);
+    }
+}
+
+static void take_lock(struct entry *e)
+{
+    char owner[OZ_OWNER_SIZE], *path = oz_entry_path(e);
+    struct oz_request items[] = {{.verb = OZ_CREATE, .path = path, .data = owner, .flags = OZ_EPHEMERAL},
+                                 {.verb = OZ_DELETE, .path = oz_seat_path(e->effort->seat)}};
+    struct oz_request request = {.verb = OZ_MULTI, .items = items, .count = 2, .retry = true};
+
+    oz_entry_owner(e, owner);
+    items[0].len = strlen(owner);
+    e->inbox_turn = e->locks->inbox_turn;
+    e->state = TAKING;
+    if (path) {
+        oz_entry_submit(e, &request, oz_strdup(path), taken, take_lock);
+    } else {
+        e->state = QUEUED;
+        oz_entry_later(e, RETRY_AFTER, look_at_lock);
+    }
+    free(path);
+}
+
+static void ask_again(struct entry *e)
+{
+    e->effort->asked = 0;
+    if (!e->effort->op)
+        look_at_lock(e);
+}
+
+static void asked(void *owner, const struct oz_reply *reply)
+{
+    struct entry *e = owner;
+
+    (void)reply; /* what becomes of it shows at the lock itself */
+    pthread_mutex_lock(&e->locks->grants->lock);
+    e->effort->ask_op = NULL;
+    pthread_mutex_unlock(&e->locks->grants->lock);
+}
+
+/* Asks each holder once, and again after a while: a request may be lost with an inbox. */
+static void ask_holder(struct entry *e, const struct oz_reply *lock)
+{
+    struct oz_request request = {.verb = OZ_CREATE, .flags = OZ_EPHEMERAL, .retry = true};
+    struct effort *f = e->effort;
+
+    if (f->asked == lock->stat.czxid)
+        return;
+    free(f->request);
+    f->request = request_path(e, lock->data);
+    request.path = f->request;
+    if (!f->request)
+        return;
+    f->asked = lock->stat.czxid;
+    oz_op_detach(f->ask_op);
+    f->ask_op = oz_submit(e->locks->session, &request, asked, e);
+    oz_entry_later(e, ASK_AGAIN, ask_again);
+}
+
+static void lock_read(struct entry *e, const struct oz_reply *reply)
+{
+    if (reply->rc == OZ_NONODE) {
+        oz_entry_stop(e);
+        take_lock(e);
+    } else if (reply->rc == OZ_OK && is_ours(e, reply)) {
+        oz_entry_leave_queue(e);
+        oz_entry_hold(e, reply->stat.czxid);
+    } else if (reply->rc == OZ_OK) {
+        oz_entry_others_hold(e);
+        if (oz_entry_unwanted(e))
+            oz_entry_step(e);
+        else if (!e->effort->watch.path) /* it changed while the reply was under way */
+            look_at_lock(e);
+        else
+            ask_holder(e, reply);
+    } else {
+        oz_entry_later(e, RETRY_AFTER, look_at_lock);
+    }
+}
+
+static void lock_changed(struct entry *e)
+{
+    if (!e->effort->op)
+        look_at_lock(e);
+}
+
+/* First in the queue: waits for the lock itself. */
+static void look_at_lock(struct entry *e)
+{
+    oz_entry_submit_watch(e, oz_entry_path(e), lock_read, lock_changed, look_at_lock);
+}
+
+static void predecessor_read(struct entry *e, const struct oz_reply *reply)
+{
+    if (reply->rc == OZ_NONODE)
+        read_queue(e);
+    else if (reply->rc != OZ_OK)
+        oz_entry_later(e, RETRY_AFTER, read_queue);
+}
+
+static void wait_behind(struct entry *e, const char *name)
+{
+    char *dir, *path = NULL;
+
+    oz_entry_others_hold(e);
+    if (oz_entry_unwanted(e)) {
+        oz_entry_step(e);
+        return;
+    }
+    dir = oz_entry_queue_dir(e);
+    if (dir)
+        path = oz_format("%s/%s", dir, name);
+    free(dir);
+    oz_entry_submit_watch(e, path, predecessor_read, read_queue, read_queue);
+}
+
+struct neighbours {
+    const char *before; /* the seat directly before ours; NULL when ours is the first */
+    bool here;          /* ours is in the list */
+    bool behind;        /* and others after it */
+};
+
+static struct neighbours find_neighbours(const struct entry *e, const char *encoded, const struct oz_reply *list)
+{
+    const struct oz_seat *seat = e->effort->seat;
+    struct neighbours n = {0};
+    size_t key = strlen(encoded), prefix, i;
+    int32_t seq, best = 0;
+
+    for (i = 0; i < list->count; i++) {
+        const char *name = list->names[i];
+
+        if (strncmp(name, encoded, key) != 0 || name[key] != '#' || !oz_name_split(name, &prefix, &seq))
+            continue;
+        if (strcmp(name, oz_seat_name(seat)) == 0) {
+            n.here = true;
+        } else if (oz_seq_compare(seq, oz_seat_seq(seat)) > 0) {
+            n.behind = true;
+        } else if (!n.before || oz_seq_compare(seq, best) > 0) {
+            n.before = name;
+            best = seq;
+        }
+    }
+    return n;
+}
+
+static void queue_read(struct entry *e, const struct oz_reply *reply)
+{
+    struct neighbours n;
+    char *encoded;
+
+    if (!e->effort->seated)
+        return; /* the seat was not there at once: it will be looked for again */
+    encoded = reply->rc == OZ_OK ? oz_entry_encoded(e) : NULL;
+    if (!encoded) {
+        oz_entry_later(e, RETRY_AFTER, read_queue);
+        return;
+    }
+    n = find_neighbours(e, encoded, reply);
+    if (!n.here)
+        start_again(e);
+    else if (n.before)
+        wait_behind(e, n.before);
+    else {
+        e->wanted = n.behind;
+        look_at_lock(e);
+    }
+    free(encoded);
+}
+
+static void read_queue(struct entry *e)
+{
+    struct oz_request request = {.verb = OZ_CHILDREN, .retry = true};
+
+    oz_entry_submit(e, &request, oz_entry_queue_dir(e), queue_read, read_queue);
+}
+
+static void seat_taken(void *owner, struct oz_seat *seat, enum oz_rc rc)
+{
+    struct entry *e = owner;
+    struct oz_locks *locks = e->locks;
+
+    pthread_mutex_lock(&locks->grants->lock);
+    if (rc == OZ_OK) {
+        e->effort->seated = true;
+        if (!e->effort->op) /* otherwise a list that was sent behind the seat's create is under way */
+            read_queue(e);
+    } else if (rc != OZ_GONE) {
+        oz_seat_forget(seat);
+        e->effort->seat = NULL;
+        oz_entry_give_up(e, rc);
+    }
+    pthread_mutex_unlock(&locks->grants->lock);
+}
+
+void oz_entry_queue(struct entry *e)
+{
+    struct oz_locks *locks = e->locks;
+    struct effort *f = e->effort;
+    char owner[OZ_OWNER_SIZE], *prefix = NULL, *encoded = oz_entry_encoded(e), *dir = oz_entry_queue_dir(e);
+
+    e->state = QUEUED;
+    oz_entry_owner(e, owner);
+    if (encoded)
+        prefix = oz_format("%s#%016" PRIx64 ".%u", encoded, (uint64_t)oz_session_id(locks->session), ++locks->seats);
+    if (prefix && dir)
+        f->seat = oz_seat_take(locks->session, dir, prefix, owner, seat_taken, e);
+    if (f->seat)
+        read_queue(e); /* in the same flight */
+    else
+        oz_entry_later(e, RETRY_AFTER, oz_entry_queue);
+    free(prefix);
+    free(encoded);
+    free(dir);
+}
