@@ -1,5 +1,5 @@
 dist_man_MANS += \
-	doc/man/odezk.1 doc/man/odezk-config.1 doc/man/odezk-exec.1 doc/man/odezk-node.1 \
+	doc/man/odezk.1 doc/man/odezk-config.1 doc/man/odezk-exec.1 doc/man/odezk-locks.1 doc/man/odezk-node.1 \
 	doc/man/odezk-resign.1 doc/man/odezk-sandbox.1 doc/man/odezk-status.1 doc/man/odezk-watch.1
 
 # The list of settings is made from the same table as the library's.

@@ -2,6 +2,7 @@
 #include "internal.h"
 
 #include <inttypes.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -135,6 +136,68 @@ int64_t it_claims_newest(const struct it_claims *claims, int claimant)
     }
     return newest;
 }
+
+struct wanted {
+    const struct it_claims *claims;
+    int64_t token;
+};
+
+static bool has_newer(void *arg)
+{
+    struct wanted *wanted = arg;
+
+    return it_claims_newest(wanted->claims, -1) > wanted->token;
+}
+
+bool it_claims_wait(const struct it_claims *claims, int ms, int64_t token)
+{
+    struct wanted wanted = {claims, token};
+
+    return it_until(ms, has_newer, &wanted);
+}
+
+int it_claims_last_claimant(const struct it_claims *claims)
+{
+    const int64_t newest = it_claims_newest(claims, -1);
+
+    for (int i = 0; i < used(claims); i++)
+        if (atomic_load(&claims->shared->claims[i].token) == newest)
+            return claims->shared->claims[i].claimant;
+    return -1;
+}
+
+/* ---- processes that claim ---- */
+
+bool it_pack_start(struct it_pack *pack, const char *what)
+{
+    char number[16], timeout[16];
+
+    snprintf(timeout, sizeof timeout, "%d", it_timeout());
+    pack->claims = it_claims_new();
+    it_inherit(it_claims_fd(pack->claims));
+    for (int i = 0; i < IT_PACK; i++) {
+        snprintf(number, sizeof number, "%d", i);
+        pack->processes[i] =
+            it_start("it/claimant", number, it_servers(), it_base(), timeout, what, NULL);
+        if (!it_expect(pack->processes[i]->log, 10000, "started"))
+            return false;
+    }
+    it_inherit(-1);
+    return true;
+}
+
+bool it_pack_stop(struct it_pack *pack)
+{
+    bool good = true;
+
+    for (int i = 0; i < IT_PACK; i++)
+        it_signal(pack->processes[i], SIGTERM);
+    for (int i = 0; i < IT_PACK; i++)
+        good = it_exit(pack->processes[i], 10000) == 0 && good;
+    return good;
+}
+
+/* ---- judging ---- */
 
 static void print(const char *what, const struct claim *a, const struct claim *b)
 {

@@ -100,6 +100,18 @@ bool it_until(int ms, bool (*condition)(void *arg), void *arg)
     return true;
 }
 
+static bool is_past(void *arg)
+{
+    return it_now_ms() >= *(int64_t *)arg;
+}
+
+void it_pass(int ms)
+{
+    int64_t end = it_now_ms() + ms;
+
+    it_until(ms + 1000, is_past, &end);
+}
+
 void it_note(const char *format, ...)
 {
     va_list args;

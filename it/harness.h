@@ -47,6 +47,8 @@ int it_ms(int ms);
 int64_t it_now_ms(void);
 /* Waits until the condition holds; false when it did not within the time. */
 bool it_until(int ms, bool (*condition)(void *arg), void *arg);
+/* Where time itself is what is waited for. */
+void it_pass(int ms);
 /* Says something about the test that runs. */
 void it_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
@@ -212,11 +214,25 @@ void it_claims_free(struct it_claims *claims);
 void it_claim(struct it_claims *claims, int claimant, int64_t token, int64_t before_ns,
               int64_t after_ns);
 int64_t it_boottime_ns(void);
+/* Waits for a grant with a larger token. */
+bool it_claims_wait(const struct it_claims *claims, int ms, int64_t token);
+/* Who had the newest. */
+int it_claims_last_claimant(const struct it_claims *claims);
 /* How many grants were seen. */
 int it_claims_count(const struct it_claims *claims);
 /* The token of the newest, 0 for none; of one claimant, or of all (-1). */
 int64_t it_claims_newest(const struct it_claims *claims, int claimant);
 /* Whether no two overlap, and tokens grow with time. Otherwise says what does not. */
 bool it_claims_exclusive(const struct it_claims *claims);
+
+/* Processes that claim: "master", or "lock" for one lock that all of them take in turn. */
+enum { IT_PACK = 3 };
+struct it_pack {
+    struct it_claims *claims;
+    struct it_process *processes[IT_PACK];
+};
+bool it_pack_start(struct it_pack *pack, const char *what);
+/* Ends those that still run. Whether each ended as it should. */
+bool it_pack_stop(struct it_pack *pack);
 
 #endif

@@ -9,13 +9,18 @@ it_libharness_la_SOURCES = $(IT_HARNESS)
 it_libharness_la_CFLAGS = $(IT_COMPILE)
 it_libharness_la_LIBADD = libodezk.la $(CUNIT_LIBS) $(JANSSON_LIBS) $(ZOOKEEPER_LIBS)
 
-IT_TESTS = it/test_election it/test_membership
+IT_TESTS = it/test_election it/test_lock it/test_membership
 check_PROGRAMS += $(IT_TESTS) it/claimant
 
 it_test_election_SOURCES = it/test_election.c
 it_test_election_CFLAGS = $(IT_COMPILE)
 it_test_election_LDFLAGS = $(IT_LINK)
 it_test_election_LDADD = it/libharness.la
+
+it_test_lock_SOURCES = it/test_lock.c
+it_test_lock_CFLAGS = $(IT_COMPILE)
+it_test_lock_LDFLAGS = $(IT_LINK)
+it_test_lock_LDADD = it/libharness.la
 
 it_test_membership_SOURCES = it/test_membership.c
 it_test_membership_CFLAGS = $(IT_COMPILE)

@@ -265,10 +265,10 @@ static void one_at_a_time(void)
     for (int i = 0; i < COUNT; i++)
         start_watcher(&watchers[i], claims, nodes[i], i);
     for (int round = 0; round < ROUNDS && good; round++) {
-        struct newer newer = {claims, it_claims_newest(claims, -1)};
+        int64_t last = it_claims_newest(claims, -1);
         for (int i = 0; i < COUNT; i++)
             odezk_resign(nodes[i]);
-        good = it_until(5000, has_newer, &newer);
+        good = it_claims_wait(claims, 5000, last);
     }
     stop_watchers(watchers, COUNT);
     CHECK(good);
@@ -286,8 +286,8 @@ static void killed_master(void)
     NEED(it_pack_start(&pack, "master"));
     int64_t last = 0;
     for (int i = 0; i < NODES; i++) {
-        NEED(it_until(it_timeout() + 5000, has_newer, &newer));
-        newer.than = it_claims_newest(pack.claims, -1);
+        NEED(it_claims_wait(pack.claims, it_timeout() + 5000, last));
+        last = it_claims_newest(pack.claims, -1);
         int master = it_claims_last_claimant(pack.claims);
         it_signal(pack.processes[master], SIGKILL);
         CHECK(it_exit(pack.processes[master], 2000) == 128 + SIGKILL);
@@ -303,19 +303,16 @@ static void stopped_master(void)
     it_set_timeout(IT_SHORT);
     NEED(it_pack_start(&pack, "master"));
     int64_t last = 0;
-    NEED(it_until(it_timeout() + 5000, has_newer, &newer));
+    NEED(it_claims_wait(pack.claims, it_timeout() + 5000, last));
     for (int i = 0; i < 4; i++) {
         int master = it_claims_last_claimant(pack.claims);
-        newer.than = it_claims_newest(pack.claims, -1);
+        last = it_claims_newest(pack.claims, -1);
         it_signal(pack.processes[master], SIGSTOP);
-        NEED(it_until(it_timeout() + 5000, has_newer, &newer));
+        NEED(it_claims_wait(pack.claims, it_timeout() + 5000, last));
         it_signal(pack.processes[master], SIGCONT);
         it_pass(100 + 200 * i);
     }
-    for (int i = 0; i < NODES; i++) {
-        it_signal(pack.processes[i], SIGTERM);
-        CHECK(it_exit(pack.processes[i], 10000) == 0);
-    }
+    CHECK(it_pack_stop(&pack));
     CHECK(it_claims_exclusive(pack.claims));
 }
 
@@ -326,8 +323,7 @@ static void stopped_for_about_the_lease(void)
 
     it_set_timeout(IT_SHORT);
     NEED(it_pack_start(&pack, "master"));
-    int64_t last = 0;
-    NEED(it_until(it_timeout() + 5000, has_newer, &newer));
+    NEED(it_claims_wait(pack.claims, it_timeout() + 5000, 0));
     for (int i = 0; i < 6; i++) {
         int master = it_claims_last_claimant(pack.claims);
         it_signal(pack.processes[master], SIGSTOP);
@@ -335,10 +331,7 @@ static void stopped_for_about_the_lease(void)
         it_signal(pack.processes[master], SIGCONT);
         it_pass(it_timeout() / 2);
     }
-    for (int i = 0; i < NODES; i++) {
-        it_signal(pack.processes[i], SIGTERM);
-        CHECK(it_exit(pack.processes[i], 10000) == 0);
-    }
+    CHECK(it_pack_stop(&pack));
     CHECK(it_claims_exclusive(pack.claims));
 }
 
@@ -403,8 +396,7 @@ static void long_absence_of_the_ensemble(void)
     CHECK(!odezk_is_master(nodes[0], NULL));
     it_pass(it_timeout());
     good = good && it_all_servers("start");
-    struct newer newer = {claims, epoch};
-    good = good && it_until(20000, has_newer, &newer);
+    good = good && it_claims_wait(claims, 20000, epoch);
     it_pass(500);
     stop_watchers(watchers, NODES);
     NEED(good);

@@ -54,6 +54,7 @@ bool grant[N];
 bool lease[N] = true;
 byte late[N]; /* a request on a broken connection, which the servers may still do: the state that sent it */
 bool dying[SEATS]; /* a seat that was given up, and is being deleted until that is certain */
+byte deletes[N];   /* how many of them a process has */
 
 byte faults = FAULTS;
 byte token; /* of the latest grant */
@@ -69,12 +70,6 @@ inline only_one()
     assert(!(VALID(0) && VALID(1)));
     assert(!(VALID(0) && VALID(2)));
     assert(!(VALID(1) && VALID(2)))
-}
-
-inline fault()
-{
-    faults > 0;
-    faults--
 }
 
 /* What the servers do with a request. */
@@ -126,7 +121,7 @@ inline set_free(me)
 inline leave_seat(me)
 {
     if
-    :: owner[seat[me]] == me -> dying[seat[me]] = true
+    :: owner[seat[me]] == me -> dying[seat[me]] = true; deletes[me]++
     :: else
     fi;
     seat[me] = NOBODY
@@ -157,7 +152,20 @@ inline end_session(me)
     :: k < next_seat && owner[k] != me -> k++
     od;
     k = 0;
+    deletes[me] = 0;
     late[me] = 0
+}
+
+inline delete_seat(me)
+{
+    do
+    :: owner[k] == me && dying[k] -> break
+    :: else -> k++
+    od;
+    owner[k] = NOBODY;
+    dying[k] = false;
+    deletes[me]--;
+    k = 0
 }
 
 proctype process(byte i)
@@ -173,8 +181,8 @@ proctype process(byte i)
     /* The fast way. */
     :: atomic { state[i] == CREATING && session[i] && lock == NOBODY -> do_create(i); hold(i) }
     :: atomic { state[i] == CREATING && session[i] && lock != NOBODY -> contended[i] = true; set_free(i) }
-    :: atomic { state[i] == CREATING && session[i] -> fault(); do_create(i); state[i] = CHECK_CREATE }
-    :: atomic { state[i] == CREATING && session[i] -> fault(); late[i] = CREATING; state[i] = CHECK_CREATE }
+    :: atomic { state[i] == CREATING && session[i] && faults > 0 -> faults--; do_create(i); state[i] = CHECK_CREATE }
+    :: atomic { state[i] == CREATING && session[i] && faults > 0 -> faults--; late[i] = CREATING; state[i] = CHECK_CREATE }
     :: atomic {
         state[i] == CHECK_CREATE && session[i] ->
         decide(i);
@@ -228,8 +236,8 @@ proctype process(byte i)
         :: lock != NOBODY -> state[i] = LOOKING
         fi
     }
-    :: atomic { state[i] == TAKING && session[i] -> fault(); do_take(i) }
-    :: atomic { state[i] == TAKING && session[i] -> fault(); late[i] = TAKING }
+    :: atomic { state[i] == TAKING && session[i] && faults > 0 -> faults--; do_take(i) }
+    :: atomic { state[i] == TAKING && session[i] && faults > 0 -> faults--; late[i] = TAKING }
 
     /* Held. Another attempt of the same process may be next, or the queue. */
     :: atomic {
@@ -255,11 +263,11 @@ proctype process(byte i)
     }
     :: atomic { state[i] == DELETING && session[i] -> do_delete(); set_free(i) }
 #ifdef BLIND_UNLOCK
-    :: atomic { state[i] == DELETING && session[i] -> fault(); do_delete() }
-    :: atomic { state[i] == DELETING && session[i] -> fault(); late[i] = DELETING }
+    :: atomic { state[i] == DELETING && session[i] && faults > 0 -> faults--; do_delete() }
+    :: atomic { state[i] == DELETING && session[i] && faults > 0 -> faults--; late[i] = DELETING }
 #else
-    :: atomic { state[i] == DELETING && session[i] -> fault(); do_delete(); state[i] = CHECK_DELETE }
-    :: atomic { state[i] == DELETING && session[i] -> fault(); late[i] = DELETING; state[i] = CHECK_DELETE }
+    :: atomic { state[i] == DELETING && session[i] && faults > 0 -> faults--; do_delete(); state[i] = CHECK_DELETE }
+    :: atomic { state[i] == DELETING && session[i] && faults > 0 -> faults--; late[i] = DELETING; state[i] = CHECK_DELETE }
 #endif
     :: atomic {
         state[i] == CHECK_DELETE && session[i] ->
@@ -274,7 +282,7 @@ proctype process(byte i)
 #endif
 
     /* A waiter gives up. */
-    :: atomic { wants[i] > 0 && !grant[i] -> fault(); wants[i]-- }
+    :: atomic { wants[i] > 0 && !grant[i] && faults > 0 -> faults--; wants[i]-- }
     :: atomic {
         wants[i] == 0 && session[i] && state[i] >= READING && state[i] <= FIRST ->
         leave_seat(i);
@@ -282,7 +290,7 @@ proctype process(byte i)
     }
 
     /* The lease lapses, and comes back with an acknowledged write; the session ends, and the process hears of it. */
-    :: atomic { lease[i] -> fault(); lease[i] = false }
+    :: atomic { lease[i] && faults > 0 -> faults--; lease[i] = false }
     :: atomic {
         !lease[i] && grant[i] && session[i] ->
         grant[i] = false;
@@ -293,7 +301,7 @@ proctype process(byte i)
         fi
     }
     :: atomic { !lease[i] && !grant[i] && session[i] -> lease[i] = true; only_one() }
-    :: atomic { !lease[i] && session[i] -> fault(); end_session(i) }
+    :: atomic { !lease[i] && session[i] && faults > 0 -> faults--; end_session(i) }
     :: atomic {
         !session[i] ->
         if
@@ -312,21 +320,7 @@ proctype process(byte i)
     :: atomic { late[i] == CREATING -> late[i] = 0; do_create(i) }
     :: atomic { late[i] == DELETING -> late[i] = 0; do_delete() }
     :: atomic { late[i] == TAKING -> late[i] = 0; do_take(i) }
-    od
-}
-
-active proctype deletes()
-{
-    byte k;
-
-    do
-    :: atomic {
-        select (k : 0 .. SEATS - 1);
-        dying[k] ->
-        dying[k] = false;
-        owner[k] = NOBODY;
-        k = 0
-    }
+    :: atomic { deletes[i] > 0 && session[i] -> delete_seat(i) }
     od
 }
 

@@ -33,12 +33,11 @@ static struct {
     struct record *record;
     odezk_config *config;
     const char *id;
-    int number, nodes, timeout_ms;
-    int handles;
+    int timeout_ms, handles;
     /* Threads use the handle under a read lock; it is freed under the write lock. */
     pthread_rwlock_t lock;
     odezk_cluster *cluster;
-    atomic_bool open, quit;
+    atomic_bool open, quit, refused;
 } node = {.lock = PTHREAD_RWLOCK_INITIALIZER};
 
 /* ---- odds and ends ---- */
@@ -117,6 +116,7 @@ static void on_event(odezk_cluster *cluster, const odezk_event *e, void *arg)
         break;
     case ODEZK_EVENT_REFUSED:
         event.type = EVENT_REFUSED;
+        node.refused = true;
         break;
     default:
         return;
@@ -301,12 +301,9 @@ static int acquire_async(struct worker *w, odezk_cluster *cluster, const char *k
 
     if (rc != ODEZK_OK)
         return rc;
-    /* The request may be named until its callback has returned, which it cannot before we let it. */
-    pthread_mutex_lock(&a.lock);
-    pthread_mutex_unlock(&a.lock);
     if (!wait_for(&a, patience)) {
         pthread_mutex_lock(&a.lock);
-        if (a.calls == 0)
+        if (a.calls == 0) /* the callback has not returned: the request may still be named */
             odezk_lock_cancel(request);
         pthread_mutex_unlock(&a.lock);
     }
@@ -414,8 +411,10 @@ static void *visit(void *arg)
 
     (void)arg;
     while (!node.quit) {
-        odezk_cluster *cluster = node.record->quiet ? NULL : enter();
+        odezk_cluster *cluster;
 
+        node.record->working++;
+        cluster = node.record->quiet ? NULL : enter();
         if (cluster) {
             if (dice(&state, 20) == 0)
                 visit_master(cluster);
@@ -423,6 +422,7 @@ static void *visit(void *arg)
                 visit_status(cluster);
             leave();
         }
+        node.record->working--;
         for (int i = 0; i < 50 && !node.quit; i++)
             nap(10 * NS_PER_MS);
     }
@@ -466,8 +466,16 @@ static void close_handle(void)
     odezk_cluster_free(node.cluster);
     call_end(node.record, CALLER_MAIN);
     node.cluster = NULL;
+    node.refused = false;
     pthread_rwlock_unlock(&node.lock);
     node.record->phase = PHASE_OUT;
+}
+
+/* Refused, which no fault explains. */
+static void start_again(void)
+{
+    close_handle();
+    nap(100 * NS_PER_MS);
 }
 
 static void join(void)
@@ -485,8 +493,7 @@ static void join(void)
         node.record->phase = PHASE_IN;
     } else if (rc != ODEZK_EUNREACHABLE && rc != ODEZK_ETIMEDOUT) {
         count_error(rc);
-        close_handle();
-        nap(100 * NS_PER_MS);
+        start_again();
     }
 }
 
@@ -499,7 +506,7 @@ static void resign(void)
     call_begin(node.record, CALLER_MAIN, CALL_RESIGN, 0);
     rc = odezk_resign(node.cluster);
     call_end(node.record, CALLER_MAIN);
-    if (rc != ODEZK_OK && rc != ODEZK_ENOTHELD)
+    if (rc != ODEZK_OK && rc != ODEZK_ENOTHELD && rc != ODEZK_ECLOSED)
         count_error(rc);
 }
 
@@ -548,6 +555,10 @@ static void serve(void)
             break;
         default:
             break;
+        }
+        if (node.refused && node.record->phase == PHASE_IN) {
+            count_error(ODEZK_EDUPLICATE);
+            start_again();
         }
         if (wanted && !node.quit && node.record->phase != PHASE_IN)
             join();
@@ -619,7 +630,6 @@ int main(int argc, char **argv)
         return 2;
     }
     node.id = argv[1];
-    node.number = number_of(node.id);
     node.timeout_ms = atoi(argv[3]);
     node.record = record_map(RECORD_FD);
     if (!node.record) {

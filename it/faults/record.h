@@ -86,10 +86,10 @@ struct record {
     atomic_bool quiet;    /* take no more locks */
     /* The node's answers. */
     atomic_int phase;
-    atomic_int working;      /* workers that have, or want, a lock */
+    atomic_int working;      /* threads that have or want a lock, or ask the servers */
     _Atomic int64_t beat;    /* when the asking thread last ran */
     _Atomic int64_t running; /* a clock that stands still while the process does */
-    _Atomic uint64_t answers, grants, writes, refused_writes, callbacks_missing;
+    _Atomic uint64_t answers, grants, writes, refused_writes;
     _Atomic uint64_t errors[ERRORS]; /* that no fault explains, by their code */
     struct caller callers[CALLERS];
     struct call_count calls[CALLS];

@@ -459,6 +459,7 @@ static void session_event(void *self, enum oz_session_event event)
         e->seated = false;
         oz_op_detach(e->leader_op);
         e->leader_op = NULL;
+        oz_timer_clear(oz_session_timers(e->session), &e->leader_retry);
         break;
     default:
         break;

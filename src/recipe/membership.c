@@ -419,6 +419,7 @@ static void session_event(void *self, enum oz_session_event event)
         m->seated = false;
         oz_op_detach(m->list_op);
         m->list_op = NULL;
+        oz_timer_clear(oz_session_timers(m->session), &m->retry);
         become_unready(m);
         tell_left(m);
     }
