@@ -5,6 +5,7 @@
 #include <fnmatch.h>
 #include <inttypes.h>
 #include <jansson.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -189,6 +190,33 @@ const char *it_expect(struct it_log *log, int ms, const char *pattern)
         it_log_print(log, "what came");
     }
     return wanted.found;
+}
+
+struct counted {
+    struct it_log *log;
+    const char *pattern;
+};
+
+static bool is_there(void *arg)
+{
+    struct counted *counted = arg;
+
+    return it_count(counted->log, counted->pattern) > 0;
+}
+
+bool it_expect_all(struct it_log *log, int ms, ...)
+{
+    struct counted counted = {.log = log};
+    bool good = true;
+    va_list patterns;
+
+    va_start(patterns, ms);
+    while (good && (counted.pattern = va_arg(patterns, const char *)) != NULL)
+        good = it_until(ms, is_there, &counted);
+    va_end(patterns);
+    if (!good)
+        it_log_print(log, counted.pattern);
+    return good;
 }
 
 int it_count(struct it_log *log, const char *pattern)

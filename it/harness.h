@@ -93,6 +93,8 @@ struct it_log *it_events(odezk_cluster *cluster);
 /* Waits for a line behind the last one that was waited for. NULL: it did not come. The line is
  * valid until the end of the test. */
 const char *it_expect(struct it_log *log, int ms, const char *pattern);
+/* Waits for lines of all these patterns, up to NULL, in whatever order, anywhere in the log. */
+bool it_expect_all(struct it_log *log, int ms, ...) __attribute__((sentinel));
 /* How many lines there are of this pattern, from the first. */
 int it_count(struct it_log *log, const char *pattern);
 /* The last line of this pattern, or NULL. */

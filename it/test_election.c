@@ -341,11 +341,11 @@ static void short_disconnection(void)
 {
     odezk_cluster *nodes[2] = {0};
 
+    it_set_timeout(30000); /* servers take their time to start */
     NEED(open_nodes(nodes, 2));
     struct it_log *log = it_events(nodes[0]);
     NEED(it_expect(log, 5000, "mastership began *"));
     int64_t epoch = epoch_of(nodes[0]);
-    it_set_timeout(IT_LONG);
     NEED(it_all_servers("stop"));
     NEED(it_expect(log, 5000, "session suspended 1"));
     CHECK(epoch_of(nodes[0]) == epoch);
@@ -381,9 +381,8 @@ static void long_absence_of_the_ensemble(void)
     odezk_cluster *nodes[NODES] = {0};
     struct watchers watchers[NODES];
     struct it_claims *claims = it_claims_new();
-    int64_t ended = 0;
 
-    it_set_timeout(IT_SHORT);
+    it_set_timeout(5000); /* time for the client to find a server that is there again */
     NEED(open_nodes(nodes, NODES));
     struct it_log *log = it_events(nodes[0]), *other = it_events(nodes[1]);
     NEED(it_expect(log, 5000, "mastership began *"));
@@ -392,9 +391,8 @@ static void long_absence_of_the_ensemble(void)
         start_watcher(&watchers[i], claims, nodes[i], i);
     bool good = it_all_servers("stop");
     good = good && it_expect(log, it_timeout() + 2000, "mastership ended * lease");
-    ended = it_boottime_ns();
     CHECK(!odezk_is_master(nodes[0], NULL));
-    it_pass(it_timeout());
+    it_pass(500);
     good = good && it_all_servers("start");
     good = good && it_claims_wait(claims, 20000, epoch);
     it_pass(500);
@@ -403,7 +401,6 @@ static void long_absence_of_the_ensemble(void)
     CHECK(it_claims_exclusive(claims));
     CHECK(it_count(other, "member left *") == 0 && it_count(other, "member restarted *") == 0);
     CHECK(it_count(log, "session lost *") == 0);
-    CHECK(ended > 0);
 }
 
 /* Cut off from the servers, while the others are not. */

@@ -358,7 +358,10 @@ static void no_starvation(void)
         NEED(pthread_create(&threads[i], NULL, take_all_the_time, &greedy) == 0);
     for (int i = 0; i < 10; i++) {
         odezk_lock *lock = NULL;
-        got += odezk_lock_acquire(b, SPACE, "k", it_ms(5000), &lock) == ODEZK_OK;
+        if (odezk_lock_acquire(b, SPACE, "k", it_ms(5000), &lock) == ODEZK_OK)
+            got++;
+        else
+            it_note("%s", odezk_last_error());
         odezk_lock_free(lock);
     }
     greedy.stop = true;

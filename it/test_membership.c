@@ -94,17 +94,15 @@ static void replay(void)
 
     (void)c;
     (void)a;
-    NEED(it_expect(first, 5000, "mastership began *"));
-    NEED(it_expect(first, 5000, "master b *"));
+    NEED(it_expect(first, 5000, "ready *"));
+    NEED(it_expect_all(first, 5000, "mastership began *", "master b *", NULL));
     NEED(sees(b, 2000, "a b c "));
     late = it_events(b);
     NEED(it_expect(late, 2000, "session connected 1"));
     NEED(it_expect(late, 2000, "member joined a *"));
     NEED(it_expect(late, 2000, "member joined b *"));
     NEED(it_expect(late, 2000, "member joined c *"));
-    NEED(it_expect(late, 2000, "ready *"));
-    NEED(it_expect(late, 2000, "master b *"));
-    NEED(it_expect(late, 2000, "mastership began *"));
+    NEED(it_expect_all(late, 2000, "ready *", "master b *", "mastership began *", NULL));
     CHECK(it_count(late, "*") == 7);
 }
 

@@ -16,8 +16,7 @@ tests_properties_properties_LDADD = libcore.la
 # `make fuzz-config` builds a libFuzzer program, which wants clang; then for example
 # tests/fuzz/fuzz_config -max_total_time=60 CORPUS tests/fuzz/config
 FUZZ_CC = clang
-fuzz_config_sources = tests/fuzz/fuzz_config.c $(config_sources) \
-	src/base/buf.c src/base/clock.c src/base/error.c src/base/log.c src/base/map.c src/base/mem.c
+fuzz_config_sources = tests/fuzz/fuzz_config.c $(config_sources) src/base/*.c
 EXTRA_DIST += tests/fuzz/fuzz_config.c
 CLEANFILES += tests/fuzz/fuzz_config
 

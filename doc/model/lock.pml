@@ -11,6 +11,7 @@
  *   -DBLIND_UNLOCK    a delete whose reply was lost is simply repeated
  *   -DNO_SYNC         what became of a lost request is looked up before that is decided
  *   -DNO_WATCH        the first in the queue finds the lock taken, and does not watch it
+ *   -DLEAVE_UNCERTAIN a waiter may give up before it is known whether its take was done
  *   -DNO_LEASE        a grant is believed without looking at the lease
  *   -DDELETE_FIRST    who releases deletes the lock, and ends the grant after that */
 
@@ -41,9 +42,10 @@ bool session[N] = true;
 #define LOOKING 6  /* first in the queue: reads the lock */
 #define FIRST 7    /* watches the lock */
 #define TAKING 8   /* the lock for the seat */
-#define HELD 9
-#define DELETING 10
-#define CHECK_DELETE 11
+#define CHECK_TAKEN 9 /* the lock was there: whose is it? */
+#define HELD 10
+#define DELETING 11
+#define CHECK_DELETE 12
 byte state[N];
 byte wants[N] = WANTS;
 bool contended[N];
@@ -233,7 +235,19 @@ proctype process(byte i)
         if
         :: lock == NOBODY && owner[seat[i]] == i -> do_take(i); seat[i] = NOBODY; hold(i)
         :: lock == NOBODY && owner[seat[i]] != i -> seat[i] = NOBODY; set_free(i)
+#ifdef LEAVE_UNCERTAIN
         :: lock != NOBODY -> state[i] = LOOKING
+#else
+        :: lock != NOBODY -> state[i] = CHECK_TAKEN
+#endif
+        fi
+    }
+    /* It may be ours, if an earlier reply was lost: until that is known nobody may leave. */
+    :: atomic {
+        state[i] == CHECK_TAKEN && session[i] ->
+        if
+        :: lock == i -> seat[i] = NOBODY; hold(i)
+        :: lock != i -> state[i] = READING
         fi
     }
     :: atomic { state[i] == TAKING && session[i] && faults > 0 -> faults--; do_take(i) }

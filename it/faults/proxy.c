@@ -435,6 +435,10 @@ static int where(int node)
 
 static void be_normal(struct link *link)
 {
+    for (struct connection *c = link->connections; c; c = c->next)
+        for (int way = 0; way < 2; way++)
+            for (struct chunk *chunk = c->ends[way].first; chunk; chunk = chunk->next)
+                chunk->due = 0;
     link->hole = 0;
     link->refuse = false;
     link->lose = LOSE_NOTHING;

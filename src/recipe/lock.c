@@ -926,7 +926,8 @@ void oz_locks_acquire(struct oz_locks *locks, odezk_lock_request *request)
                      request);
         if (e->grant || e->effort->contended)
             oz_entry_others_hold(e);
-        if (e->state == DELETING && !e->wanted && oz_session_granting(locks->session) && !oz_entry_unwanted(e))
+        if (e->state == DELETING && !e->wanted && !e->queue_first && oz_session_granting(locks->session) &&
+            !oz_entry_unwanted(e))
             oz_entry_create(e); /* right behind the delete: all requests of a session are served in order */
         else
             oz_entry_step(e);

@@ -35,6 +35,7 @@ static struct {
     bool failed;
     long failures;
     int64_t newest_epoch;
+    bool chaos;
     int64_t newest_token[256]; /* by the last character of the key */
     struct world_node nodes[WORLD_NODES];
     struct world_attempt attempts[WORLD_ATTEMPTS];
@@ -378,22 +379,53 @@ static int64_t next_timer(int64_t at)
     return at;
 }
 
-void world_turn(int64_t until)
+static void pass(int64_t at, int64_t until)
 {
-    int64_t at;
-    bool did = false;
-
-    while (fake_step())
-        did = true;
-    did |= run_nodes();
-    if (did)
-        return;
-    at = next_timer(fake_next());
     if (at > until)
         at = until;
     if (at > atomic_load(&world.now))
         atomic_store(&world.now, at);
     check();
+}
+
+/* Anything may be next, and anything may take its time. */
+static void chaotic_turn(int64_t until)
+{
+    struct world_node *node = &world.nodes[world_random(WORLD_NODES)];
+    unsigned choice = world_random(10);
+    bool did = false;
+
+    if (choice == 0) {
+        pass(oz_now() + world_random(20) * OZ_MS, until);
+        return;
+    }
+    if (choice < 5)
+        did = fake_step();
+    else if (node->cluster && !fake_stopped(node->slot))
+        did = run(choice < 9 ? node->cluster->dispatch : node->cluster->caller);
+    if (!did && !fake_step() && !run_nodes())
+        pass(next_timer(fake_next()), until);
+}
+
+void world_turn(int64_t until)
+{
+    bool did = false;
+
+    if (world.chaos) {
+        chaotic_turn(until);
+        return;
+    }
+    while (fake_step())
+        did = true;
+    did |= run_nodes();
+    if (!did)
+        pass(next_timer(fake_next()), until);
+}
+
+void world_set_chaos(bool chaos)
+{
+    world.chaos = chaos;
+    fake_set_random(chaos ? world_random : NULL);
 }
 
 void world_pass(int64_t ms)
@@ -887,7 +919,7 @@ void world_clean(void)
 
     oz_mem_fail_at(0);
     fake_set_fault(0, 0, FAKE_NONE);
-    fake_set_random(NULL);
+    world_set_chaos(false);
     fake_set_lost_close(false);
     for (i = 0; i < WORLD_NODES; i++)
         if (world.nodes[i].cluster)

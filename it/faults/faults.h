@@ -1,0 +1,236 @@
+/*
+ * The runner of the fault suite: what its files know of each other. One thread does everything. It
+ * waits in pump() only, which takes in what the nodes recorded and ends faults that are due.
+ */
+#ifndef FAULTS_H
+#define FAULTS_H
+
+#include "record.h"
+
+#include <stddef.h>
+#include <stdio.h>
+#include <sys/types.h>
+
+enum { NODES_MAX = 5, SERVERS = 3 };
+
+struct options {
+    uint64_t seed;
+    int minutes, nodes, timeout_ms;
+    const char *only, *scenario, *logs;
+    int rounds;
+    bool no_namespace;
+};
+
+extern struct options options;
+
+/* ---- util.c ---- */
+
+/* A line with the time since the start. */
+void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Ends everything: the suite itself does not work. */
+_Noreturn void give_up(const char *format, ...) __attribute__((format(printf, 1, 2)));
+double seconds(int64_t time); /* since the start */
+
+void dice_seed(uint64_t seed);
+int dice(int from, int to); /* both included */
+
+struct times { /* a distribution */
+    int64_t *ns;
+    int count, size;
+};
+void times_add(struct times *times, int64_t ns);
+void times_print(struct times *times, const char *name);
+void times_free(struct times *times);
+
+/* ---- loop.c ---- */
+
+/* Waits, and meanwhile does what is due. */
+void pump(int ms);
+/* The same until the condition holds; false when it did not within the time. */
+bool pump_until(int ms, bool (*condition)(void *arg), void *arg);
+/* Does something later. */
+void later(int ms, void (*act)(int argument), int argument);
+/* Does now what would be done later. */
+void finish_everything(void);
+extern volatile sig_atomic_t interrupted;
+
+/* ---- process.c ---- */
+
+struct child {
+    pid_t pid; /* 0: none */
+    int in, out; /* its standard input and output, or -1 */
+    int farewell; /* the signal that it gets when the runner dies; 0: SIGKILL */
+};
+
+/* Starts a program: `fd` becomes its descriptor 3 (-1: none), standard error goes to `log` (NULL: nowhere). */
+void child_start(struct child *child, const char *const argv[], bool output, int fd,
+                 const char *log);
+void child_tell(struct child *child, const char *line);
+/* Ends it by its pid, and waits for it. */
+void child_kill(struct child *child);
+/* Waits for its end. */
+bool child_wait(struct child *child, int ms);
+/* A program of the build directory: valid until the next call. */
+const char *program(const char *name);
+
+/* ---- ensemble.c: the servers ---- */
+
+void ensemble_start(void);
+void ensemble_stop(void);
+const char *ensemble_server(int server); /* address:port, servers from 1 */
+const char *ensemble_servers(void);      /* the connect string */
+/* "pause", "cont", "stop", "start" of one server, in the order of the calls. */
+void ensemble_order(const char *verb, int server);
+void ensemble_order_all(const char *verb);
+bool ensemble_busy(void); /* an order is under way */
+void ensemble_wait(void); /* until none is */
+void ensemble_turn(void); /* for pump() */
+/* All run and serve. */
+bool ensemble_serves(void);
+int ensemble_leader(void); /* 0: nobody says so */
+const char *ensemble_dir(void);
+pid_t ensemble_pid(void); /* the sandbox's */
+/* Since when no server is disturbed; INT64_MAX: one is. */
+extern int64_t servers_calm_since;
+void servers_disturb(void);
+void servers_calm(int argument);
+
+/* ---- network.c: between the servers ---- */
+
+/* First of all: a network of our own, where that can be had. */
+void network_enter(void);
+bool network_can_cut(void);
+/* Cuts a server off from the others, or heals that (0). */
+bool network_cut(int server);
+
+/* ---- links.c: the proxy ---- */
+
+void links_start(void);
+void links_stop(void);
+/* As the proxy takes it; 0: all. Returns the number in the answer. */
+int link_order(const char *verb, int node, int server, int argument);
+const char *link_servers(int node); /* its connect string */
+
+/* ---- nodes.c ---- */
+
+/* An incarnation, as its own node told. */
+struct incarnation {
+    int node, life;
+    int64_t number;
+    int64_t began, ended; /* ended: 0 while it lives */
+    int64_t killed;       /* when its process was killed; 0 */
+    uint32_t gone_at;     /* a bit for each node that saw it go */
+    uint32_t gone_twice;
+};
+
+struct node {
+    int number;
+    struct child child;
+    struct record *record; /* NULL: never started */
+    int life;              /* counts its processes */
+    bool alive;            /* the process */
+    bool stopped;          /* by SIGSTOP */
+    bool wanted;           /* in the cluster */
+    bool busy;             /* a fault is on */
+    int64_t calm_since;    /* since when no fault is on */
+    int64_t partitioned;   /* when its present partition began; 0 */
+    /* As the node itself told. */
+    int handle;
+    int session;         /* an odezk_session_state */
+    int64_t incarnation; /* 0: not ready */
+    int64_t view[NODES_MAX + 1];
+    int master;
+    int64_t master_epoch;
+    /* For growth. */
+    int settled; /* how often it was looked at, at rest */
+    int base_fds, base_threads;
+    long base_memory, memory;
+    int64_t base_time;
+    uint64_t late[CALLS], errors[ERRORS];
+};
+
+extern struct node nodes[NODES_MAX + 1]; /* from 1 */
+extern struct times noticed_calm, noticed_disturbed;
+
+void nodes_turn(void); /* for pump() */
+void node_start(int node);
+void node_kill(int node);
+void node_stop(int node);
+void node_continue(int node);
+void node_tell(int node, const char *order);
+/* Marks it as disturbed, or at peace again. */
+void node_disturb(int node);
+void node_calm(int node);
+/* The living node that claims the mastership; 0: none, -1: several. */
+int claiming_master(int64_t *epoch);
+struct incarnation *find_incarnation(int node, int64_t number);
+/* What the present views and all the events say about deaths; at rest only. */
+void judge_members(void);
+/* Nodes that were seen to join, leave or restart so far, though their process lives. */
+extern int living_changes;
+void nodes_report(void);
+void nodes_count_calls(int node);
+
+/* ---- claims.c ---- */
+
+struct grant {
+    struct claim claim;
+    int node, life;
+};
+
+void claims_add(const struct claim *claim, int node, int life);
+/* Looks for contradictions between all claims so far, and the ones that are not over. */
+void claims_check(void);
+/* Of a mastership: the end of the claim, and the beginning of the next one; false when there is none yet. */
+bool claims_handover(int64_t epoch, int64_t *ended, int64_t *next);
+extern long grant_count, mastership_count;
+
+/* ---- checks ---- */
+
+enum check {
+    CHECK_MASTERS,
+    CHECK_HOLDERS,
+    CHECK_TOKENS,
+    CHECK_UNNOTICED,
+    CHECK_TWICE,
+    CHECK_LIVING,
+    CHECK_ZNODES,
+    CHECK_WRITES,
+    CHECK_HANGS,
+    CHECK_ERRORS,
+    CHECK_GROWTH,
+    CHECK_REST,
+    CHECKS
+};
+
+extern long violations[CHECKS];
+const char *check_name(enum check check);
+void violation(enum check check, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* ---- actions.c ---- */
+
+/* One fault, taken at random; false when none is possible just now. */
+bool act(void);
+bool actions_choose(const char *only); /* a list with commas; false: a name in it is not known */
+void actions_report(void);
+long actions_count(void);
+/* Those that follow a mastership. */
+void handovers_measure(void);
+void handovers_report(void);
+void handover_begin(const char *kind, int64_t time, int64_t epoch);
+
+/* ---- settle.c ---- */
+
+/* Ends all faults, and checks everything at rest; with `leave` also with nobody in the cluster. */
+void settle(bool leave);
+/* Waits until all nodes are members and agree; false when they do not. */
+bool converge(int ms);
+void settle_prepare(void); /* once, when the servers serve */
+
+/* ---- scenario.c ---- */
+
+/* false: there is no such scenario. */
+bool scenario_known(const char *name);
+void scenario_run(const char *name, int rounds);
+
+#endif
