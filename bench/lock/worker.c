@@ -187,6 +187,7 @@ static void run_odezk(const char *row, long count)
 
     node(0);
     before = allocations;
+    sampling = strcmp(row, "same-key") != 0;
     if (strcmp(row, "same-key") == 0) {
         cycle(node(0), "same");
         sampling = true;
@@ -195,7 +196,7 @@ static void run_odezk(const char *row, long count)
         before = allocations;
         us = run_jobs(1, 1, "same", count);
     }
-    else if (sampling = true, strcmp(row, "new-key") == 0)
+    else if (strcmp(row, "new-key") == 0)
         us = run_jobs(1, 1, NULL, count);
     else if (strncmp(row, "threads-", 8) == 0)
         us = run_jobs(atoi(row + 8), 1, NULL, count);

@@ -103,6 +103,33 @@ bool network_can_cut(void);
 /* Cuts a server off from the others, or heals that (0). */
 bool network_cut(int server);
 
+/* ---- what is known of a node ---- */
+
+/* As the node itself told, with its present handle. */
+struct seen {
+    int handle;
+    int session;         /* an odezk_session_state */
+    int64_t incarnation; /* 0: it is no member */
+    int64_t view[NODES_MAX + 1];
+    int master;
+    int64_t epoch;
+};
+
+/* What was counted of its process already. */
+struct count {
+    uint64_t late[CALLS], errors[ERRORS];
+    int64_t hanging[CALLERS];
+    bool silent;
+};
+
+/* What it had at its first rest, and at the last one. */
+struct growth {
+    int rests;
+    int64_t since, until;
+    long fds, threads, first_memory, memory;
+    bool told;
+};
+
 /* ---- links.c: the proxy ---- */
 
 void links_start(void);
@@ -111,79 +138,70 @@ void links_stop(void);
 int link_order(const char *verb, int node, int server, int argument);
 const char *link_servers(int node); /* its connect string */
 
-/* ---- nodes.c ---- */
-
-/* An incarnation, as its own node told. */
-struct incarnation {
-    int node, life;
-    int64_t number;
-    int64_t began, ended; /* ended: 0 while it lives */
-    int64_t killed;       /* when its process was killed; 0 */
-    uint32_t gone_at;     /* a bit for each node that saw it go */
-    uint32_t gone_twice;
-};
+/* ---- nodes.c: the nodes' processes ---- */
 
 struct node {
     int number;
     struct child child;
-    struct record *record; /* NULL: never started */
+    struct record *record; /* NULL: it has no process */
     int life;              /* counts its processes */
-    bool alive;            /* the process */
     bool stopped;          /* by SIGSTOP */
-    bool wanted;           /* in the cluster */
     bool busy;             /* a fault is on */
-    int64_t calm_since;    /* since when no fault is on */
-    int64_t partitioned;   /* when its present partition began; 0 */
-    /* As the node itself told. */
-    int handle;
-    int session;         /* an odezk_session_state */
-    int64_t incarnation; /* 0: not ready */
-    int64_t view[NODES_MAX + 1];
-    int master;
-    int64_t master_epoch;
-    /* For growth. */
-    int settled; /* how often it was looked at, at rest */
-    int base_fds, base_threads;
-    long base_memory, memory;
-    int64_t base_time;
-    uint64_t late[CALLS], errors[ERRORS];
+    bool leaves;           /* told to leave, and not yet to join again */
+    int64_t calm_since;    /* since when no fault is on; INT64_MAX: one is */
+    struct seen seen;
+    struct count count;
+    struct growth growth;
 };
 
 extern struct node nodes[NODES_MAX + 1]; /* from 1 */
-extern struct times noticed_calm, noticed_disturbed;
 
-void nodes_turn(void); /* for pump() */
 void node_start(int node);
 void node_kill(int node);
 void node_stop(int node);
 void node_continue(int node);
 void node_tell(int node, const char *order);
+bool node_is_out(int node); /* it has left, and freed its handle */
 /* Marks it as disturbed, or at peace again. */
 void node_disturb(int node);
 void node_calm(int node);
-/* The living node that claims the mastership; 0: none, -1: several. */
+void nodes_turn(void); /* for pump() */
+/* The node that claims the mastership; 0: none just now. */
 int claiming_master(int64_t *epoch);
-struct incarnation *find_incarnation(int node, int64_t number);
-/* What the present views and all the events say about deaths; at rest only. */
-void judge_members(void);
-/* Nodes that were seen to join, leave or restart so far, though their process lives. */
-extern int living_changes;
+/* What the calls of a node's process came to, since it was last asked. */
+void nodes_count(void);
 void nodes_report(void);
-void nodes_count_calls(int node);
+
+/* ---- growth.c ---- */
+
+/* At rest: its descriptors, threads and memory. */
+void growth_check(int node);
+void growth_report(void);
+
+/* ---- members.c: who saw whom come and go ---- */
+
+void members_event(int node, const struct event *event);
+void members_killed(int node, int64_t time);
+void members_left(int node);
+/* At rest. */
+void members_check(void);
+/* All that have a process see each other, and nobody else. */
+bool members_agree(void);
+void members_tell_disagreement(void);
+/* How often a node whose process lived was seen to join, leave or restart. */
+extern long living_changes;
+void members_report(void);
 
 /* ---- claims.c ---- */
 
-struct grant {
-    struct claim claim;
-    int node, life;
-};
-
 void claims_add(const struct claim *claim, int node, int life);
-/* Looks for contradictions between all claims so far, and the ones that are not over. */
+/* Looks for contradictions between all claims so far, with those that are not over. */
 void claims_check(void);
-/* Of a mastership: the end of the claim, and the beginning of the next one; false when there is none yet. */
+/* At rest, after a check: only the newest can be contradicted any more. */
+void claims_forget(void);
+/* Of a mastership: when it was claimed last, and when the next one first; false when that did not happen yet. */
 bool claims_handover(int64_t epoch, int64_t *ended, int64_t *next);
-extern long grant_count, mastership_count;
+void claims_report(void);
 
 /* ---- checks ---- */
 
@@ -207,25 +225,30 @@ extern long violations[CHECKS];
 const char *check_name(enum check check);
 void violation(enum check check, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* ---- handover.c: how long a change of the master takes ---- */
+
+/* Something happens to the master. */
+void handover_begin(const char *kind, int64_t time, int64_t epoch);
+void handovers_turn(void); /* for pump() */
+void handovers_report(void);
+
 /* ---- actions.c ---- */
 
+bool actions_choose(const char *only); /* names with commas; false: one is not known */
+void actions_print(void);
 /* One fault, taken at random; false when none is possible just now. */
 bool act(void);
-bool actions_choose(const char *only); /* a list with commas; false: a name in it is not known */
-void actions_report(void);
 long actions_count(void);
-/* Those that follow a mastership. */
-void handovers_measure(void);
-void handovers_report(void);
-void handover_begin(const char *kind, int64_t time, int64_t epoch);
+void actions_report(void);
 
 /* ---- settle.c ---- */
 
 /* Ends all faults, and checks everything at rest; with `leave` also with nobody in the cluster. */
 void settle(bool leave);
-/* Waits until all nodes are members and agree; false when they do not. */
-bool converge(int ms);
-void settle_prepare(void); /* once, when the servers serve */
+/* Waits until all nodes are members and agree; false when they do not in time. */
+bool converge(void);
+void settle_begin(void); /* once, when the servers serve */
+void settle_end(void);
 
 /* ---- scenario.c ---- */
 

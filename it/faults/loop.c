@@ -56,6 +56,7 @@ static void turn(void)
         give_up("interrupted");
     ensemble_turn();
     nodes_turn();
+    handovers_turn();
     while (act_on_plan(record_now()))
         ;
 }

@@ -3,6 +3,10 @@
 set -u
 
 odezk=$(realpath "${ODEZK:-./odezk}")
+if [ ! -x "$odezk" ]; then
+    echo "Bail out! There is no $odezk."
+    exit 1
+fi
 tmp=$(mktemp -d)
 count=0
 failures=0
