@@ -159,6 +159,9 @@ struct it_stat {
 };
 enum { IT_OK = 0, IT_NONODE = -101, IT_EXISTS = -110 };
 
+/* Its credentials, as the setting `auth` has them. */
+#define IT_AUTH "digest:it:secret"
+
 struct it_zk;
 struct it_zk *it_zk_open(const char *servers, int timeout_ms);
 void it_zk_close(struct it_zk *zk); /* ends its session */

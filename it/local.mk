@@ -1,7 +1,7 @@
 # Integration tests against real servers. `make integration` runs them; they are not among those of `make check`.
 IT_HARNESS = \
 	it/claims.c it/events.c it/harness.c it/harness.h it/internal.h it/process.c it/proxy.c it/sandbox.c it/zk.c
-IT_COMPILE = $(AM_CFLAGS) $(CUNIT_COMPILE) $(JANSSON_CFLAGS)
+IT_COMPILE = $(AM_CFLAGS) $(CUNIT_CFLAGS) $(JANSSON_CFLAGS)
 IT_LINK = $(AM_LDFLAGS) -no-install
 
 EXTRA_LTLIBRARIES = it/libharness.la
@@ -9,7 +9,7 @@ it_libharness_la_SOURCES = $(IT_HARNESS)
 it_libharness_la_CFLAGS = $(IT_COMPILE)
 it_libharness_la_LIBADD = libodezk.la $(CUNIT_LIBS) $(JANSSON_LIBS) $(ZOOKEEPER_LIBS)
 
-IT_TESTS = it/test_election it/test_lock it/test_membership
+IT_TESTS = it/test_election it/test_lock it/test_membership it/test_session
 check_PROGRAMS += $(IT_TESTS) it/claimant
 
 it_test_election_SOURCES = it/test_election.c
@@ -26,6 +26,11 @@ it_test_membership_SOURCES = it/test_membership.c
 it_test_membership_CFLAGS = $(IT_COMPILE)
 it_test_membership_LDFLAGS = $(IT_LINK)
 it_test_membership_LDADD = it/libharness.la
+
+it_test_session_SOURCES = it/test_session.c
+it_test_session_CFLAGS = $(IT_COMPILE)
+it_test_session_LDFLAGS = $(IT_LINK)
+it_test_session_LDADD = it/libharness.la
 
 it_claimant_SOURCES = it/claimant.c
 it_claimant_CFLAGS = $(IT_COMPILE)

@@ -37,9 +37,15 @@ static void drop_line(const char *line)
     (void)line;
 }
 
-static zhandle_t *connect_to(const struct it_zk *zk, const clientid_t *id)
+static zhandle_t *connect_to(const struct it_zk *zk)
 {
-    return zookeeper_init2(zk->servers, ignore, zk->timeout_ms, id, NULL, 0, drop_line);
+    const char *credentials = strchr(IT_AUTH, ':') + 1;
+    zhandle_t *handle =
+        zookeeper_init2(zk->servers, ignore, zk->timeout_ms, NULL, NULL, 0, drop_line);
+
+    if (handle)
+        zoo_add_auth(handle, "digest", credentials, (int)strlen(credentials), NULL, NULL);
+    return handle;
 }
 
 static void destroy(void *zk)
@@ -54,7 +60,7 @@ struct it_zk *it_zk_open(const char *servers, int timeout_ms)
     zoo_set_debug_level(0);
     snprintf(zk->servers, sizeof zk->servers, "%s", servers);
     zk->timeout_ms = timeout_ms;
-    zk->handle = connect_to(zk, NULL);
+    zk->handle = connect_to(zk);
     if (!zk->handle) {
         perror("zookeeper_init");
         exit(1);
@@ -99,7 +105,7 @@ static bool again(struct it_zk *zk, int rc, int64_t deadline)
         return false;
     if (is_unrecoverable(zk->handle) == ZINVALIDSTATE) {
         zookeeper_close(zk->handle);
-        zk->handle = connect_to(zk, NULL);
+        zk->handle = connect_to(zk);
     }
     nanosleep(&pause, NULL);
     return true;

@@ -11,9 +11,7 @@
 #include <time.h>
 
 enum {
-    SLOTS = 64, /* jobs in memory */
-    LOCK_WAIT_MS =
-        1, /* a busy instance is no reason to hold a thread up: the job comes back later */
+    SLOTS = 64,           /* jobs in memory */
     BUSY_DELAY_MS = 20,   /* and as much again at random, so that those who collide part */
     FAILED_DELAY_MS = 500 /* after an attempt that failed because of servers or database */
 };
@@ -87,9 +85,8 @@ static void run_job(struct node *n, struct store *s, const struct job *job)
     odezk_lock *lock = NULL;
     int err = ODEZK_OK;
 
-    if (job->instance[0])
-        err = odezk_lock_acquire(n->cluster, ODEZK_SPACE_INSTANCE, job->instance, LOCK_WAIT_MS,
-                                 &lock);
+    if (job->instance[0]) /* without waiting: a busy instance need not hold this thread up */
+        err = odezk_lock_acquire(n->cluster, ODEZK_SPACE_INSTANCE, job->instance, 0, &lock);
     if (err == ODEZK_OK)
         run_alone(n, s, job, lock);
     else if (err == ODEZK_EBUSY || err == ODEZK_ETIMEDOUT)

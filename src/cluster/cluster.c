@@ -57,6 +57,8 @@ static void on_state(void *arg, odezk_session_state state, const char *why)
     c->generation = oz_session_generation(c->session);
     c->session_id = oz_session_id(c->session);
     c->timeout_ms = oz_session_timeout(c->session);
+    if (c->role == ODEZK_ROLE_CLIENT) /* it has nothing to join */
+        c->ready = state == ODEZK_SESSION_CONNECTED || state == ODEZK_SESSION_SUSPENDED;
     pthread_cond_broadcast(&c->changed);
     pthread_mutex_unlock(&c->lock);
     oz_emit_session(c, state, why);
@@ -68,7 +70,7 @@ static void on_refused(void *arg, int error, const char *why)
 
     if (c->closing)
         return;
-    oz_error("cluster", "%s", why);
+    oz_info("cluster", "refused: %s", why);
     pthread_mutex_lock(&c->lock);
     c->refused = error;
     snprintf(c->refusal, sizeof c->refusal, "%s", why);
@@ -79,26 +81,14 @@ static void on_refused(void *arg, int error, const char *why)
     do_close(c);
 }
 
-/* A client has nothing to join: connected is all it wants to be. */
 static void on_session(void *self, enum oz_session_event event)
 {
     odezk_cluster *c = self;
 
     if (event == OZ_UP || event == OZ_RESUMED) /* resumed, the servers may be others */
         oz_reaper_session(c->reaper, oz_session_identity(c->session), oz_session_hosts(c->session));
-    if (event == OZ_UP) {
-        if (c->role == ODEZK_ROLE_CLIENT) {
-            pthread_mutex_lock(&c->lock);
-            c->ready = true;
-            pthread_cond_broadcast(&c->changed);
-            pthread_mutex_unlock(&c->lock);
-        }
+    if (event == OZ_UP)
         oz_tasks_go(c, 0);
-    } else if (event == OZ_DOWN && c->role == ODEZK_ROLE_CLIENT) {
-        pthread_mutex_lock(&c->lock);
-        c->ready = false;
-        pthread_mutex_unlock(&c->lock);
-    }
 }
 
 static void on_ready(void *arg, const struct oz_node *self)

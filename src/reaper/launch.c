@@ -22,6 +22,15 @@
  * without the wrappers that it might have replaced. */
 #define PLAIN __attribute__((no_sanitize("address", "thread", "undefined")))
 
+#ifndef __has_feature
+#define __has_feature(feature) 0
+#endif
+#if defined(__SANITIZE_THREAD__) || __has_feature(thread_sanitizer)
+/* The C library's other name for clone(), which ThreadSanitizer has not replaced. */
+int __clone(int (*run)(void *), void *stack, int flags, void *arg, ...);
+#define clone __clone
+#endif
+
 struct launch {
     char *const *argv, *const *envp;
     int socket, pidfd;

@@ -84,11 +84,10 @@ static void watch_forks(void)
 static char *look_in(const char *dir, size_t length, const char *name)
 {
     char *path = oz_format("%.*s/%s", (int)length, dir, name);
+    char *found = path && access(path, X_OK) == 0 ? realpath(path, NULL) : NULL;
 
-    if (path && access(path, X_OK) == 0)
-        return path;
     free(path);
-    return NULL;
+    return found;
 }
 
 /* Found from where the library is, so that it may be moved; the second place is that of a build
