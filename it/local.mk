@@ -9,13 +9,19 @@ it_libharness_la_SOURCES = $(IT_HARNESS)
 it_libharness_la_CFLAGS = $(IT_COMPILE)
 it_libharness_la_LIBADD = libodezk.la $(CUNIT_LIBS) $(JANSSON_LIBS) $(ZOOKEEPER_LIBS)
 
-IT_TESTS = it/test_election it/test_lock it/test_membership it/test_session
+IT_TESTS = \
+	it/test_election it/test_engine it/test_lock it/test_membership it/test_scale it/test_session
 check_PROGRAMS += $(IT_TESTS) it/claimant
 
 it_test_election_SOURCES = it/test_election.c
 it_test_election_CFLAGS = $(IT_COMPILE)
 it_test_election_LDFLAGS = $(IT_LINK)
 it_test_election_LDADD = it/libharness.la
+
+it_test_engine_SOURCES = it/test_engine.c
+it_test_engine_CFLAGS = $(IT_COMPILE)
+it_test_engine_LDFLAGS = $(IT_LINK)
+it_test_engine_LDADD = it/libharness.la
 
 it_test_lock_SOURCES = it/test_lock.c
 it_test_lock_CFLAGS = $(IT_COMPILE)
@@ -27,6 +33,11 @@ it_test_membership_CFLAGS = $(IT_COMPILE)
 it_test_membership_LDFLAGS = $(IT_LINK)
 it_test_membership_LDADD = it/libharness.la
 
+it_test_scale_SOURCES = it/test_scale.c
+it_test_scale_CFLAGS = $(IT_COMPILE)
+it_test_scale_LDFLAGS = $(IT_LINK)
+it_test_scale_LDADD = it/libharness.la
+
 it_test_session_SOURCES = it/test_session.c
 it_test_session_CFLAGS = $(IT_COMPILE)
 it_test_session_LDFLAGS = $(IT_LINK)
@@ -36,3 +47,6 @@ it_claimant_SOURCES = it/claimant.c
 it_claimant_CFLAGS = $(IT_COMPILE)
 it_claimant_LDFLAGS = $(IT_LINK)
 it_claimant_LDADD = it/libharness.la
+
+include it/reaper.mk
+include it/faults.mk

@@ -1,1 +1,9 @@
-# Each kind of test has a fragment of its own, included here.
+# What needs no ZooKeeper server: `make check` runs it. Each kind of test has a fragment of its own.
+check_PROGRAMS += tests/unit/test_log
+TESTS += tests/unit/test_log
+tests_unit_test_log_SOURCES = tests/unit/test_log.c
+tests_unit_test_log_CFLAGS = $(AM_CFLAGS) $(CUNIT_CFLAGS)
+tests_unit_test_log_LDADD = libcore.la $(CUNIT_LIBS)
+
+include tests/unit-config.mk
+include tests/cli.mk

@@ -1,28 +1,35 @@
-/* One lock: its znode, its queue, and the entries that three processes have of it. README.md says what is left out.
+/* One lock: its znode, its queue, and what three processes have of it. README.md says what is left out.
  *
- * Each process wants the lock WANTS times. At any moment a reply may get lost, with its request done, not done or done
- * later; a waiter may give up; a lease may lapse and come back; a session may end once the lease has lapsed;
- * FAULTS times in all.
+ * The processes want the lock WANTS_0, WANTS_1 and WANTS_2 times. At any moment a reply may get lost, with its request
+ * done, not done or done later; a waiter may give up; a lease may lapse and come back; a session may end once
+ * the lease has lapsed; FAULTS times in all.
  *
  * Proven: at most one valid holder; fencing tokens never decrease; when the faults have stopped everybody has had the
- * lock, and neither lock nor seats are left.
+ * lock, no seat is left, and no lock but one that its owner knows of and keeps.
  *
  * Each of these must be found wrong:
- *   -DBLIND_UNLOCK    a delete whose reply was lost is simply repeated
- *   -DNO_SYNC         what became of a lost request is looked up before that is decided
- *   -DNO_WATCH        the first in the queue finds the lock taken, and does not watch it
- *   -DLEAVE_UNCERTAIN a waiter may give up before it is known whether its take was done
- *   -DNO_LEASE        a grant is believed without looking at the lease
- *   -DDELETE_FIRST    who releases deletes the lock, and ends the grant after that */
+ *   -DBLIND_UNLOCK     a delete whose reply was lost is simply repeated
+ *   -DNO_SYNC          what became of a lost request is looked up before that is decided
+ *   -DNO_WATCH         the first in the queue finds the lock taken, and does not watch it
+ *   -DNO_ASK           the first in the queue does not ask the holder, which keeps the lock in store
+ *   -DLEAVE_UNCERTAIN  a waiter may give up before it is known whether the lock that it found is its own
+ *   -DNO_LEASE         a grant is believed without looking at the lease
+ *   -DDELETE_FIRST     who releases deletes the lock, and ends the grant after that */
 
 #define N 3
-#ifndef WANTS
-#define WANTS 1
+#ifndef WANTS_0
+#define WANTS_0 2
+#endif
+#ifndef WANTS_1
+#define WANTS_1 1
+#endif
+#ifndef WANTS_2
+#define WANTS_2 1
 #endif
 #ifndef FAULTS
-#define FAULTS 3
+#define FAULTS 2
 #endif
-#define SEATS (N * WANTS + FAULTS)
+#define SEATS (WANTS_0 + WANTS_1 + WANTS_2 + FAULTS)
 #define NOBODY 255
 
 /* The servers: who owns the lock's znode, how many there have been, and who owns which seat. */
@@ -31,8 +38,9 @@ byte zxid;
 byte owner[SEATS] = NOBODY;
 byte next_seat;
 bool session[N] = true;
+bool inbox[N]; /* others want the lock */
 
-/* The processes; the states are those of lock.c, with QUEUED taken apart. */
+/* The processes; the states are those of lock.c and lock_wait.c, with QUEUED and DELETING taken apart. */
 #define FREE 0
 #define CREATING 1
 #define CHECK_CREATE 2
@@ -42,19 +50,26 @@ bool session[N] = true;
 #define LOOKING 6  /* first in the queue: reads the lock */
 #define FIRST 7    /* watches the lock */
 #define TAKING 8   /* the lock for the seat */
-#define CHECK_TAKEN 9 /* the lock was there: whose is it? */
+#define CHECK_TAKEN 9
 #define HELD 10
 #define DELETING 11
 #define CHECK_DELETE 12
 byte state[N];
-byte wants[N] = WANTS;
-bool contended[N];
+byte wants[N];
+bool contended[N];   /* another has it: to the queue */
+bool queue_first[N]; /* we had our turn: to the queue */
+bool wanted[N];      /* others wait for what we hold */
 byte seat[N] = NOBODY;
 byte seen[N];  /* what is watched: the seat before, or the lock by its zxid */
 byte czxid[N]; /* of the lock when it is ours */
 bool grant[N];
+bool had[N];   /* granted since it is held: the next turn may be others' */
 bool lease[N] = true;
-byte late[N]; /* a request on a broken connection, which the servers may still do: the state that sent it */
+bool ahead[N]; /* CREATING: the delete that was sent before it is not done yet */
+bool unsure[N]; /* CREATING: the delete that was sent before it may not have been done at all */
+bool ask[N];   /* FIRST: a request to the holder is on its way */
+bool late_delete[N]; /* requests on a broken connection, which the servers may still do, in this order */
+byte late[N];        /* CREATING or TAKING */
 bool dying[SEATS]; /* a seat that was given up, and is being deleted until that is certain */
 byte deletes[N];   /* how many of them a process has */
 
@@ -91,14 +106,19 @@ inline do_delete()
 inline do_take(me)
 {
     if
-    :: lock == NOBODY && owner[seat[me]] == me -> zxid++; lock = me; owner[seat[me]] = NOBODY
+    :: lock == NOBODY && seat[me] != NOBODY && owner[seat[me]] == me ->
+        zxid++;
+        lock = me;
+        owner[seat[me]] = NOBODY
     :: else
     fi
 }
 
+/* A sync: what the servers have not done by now they will never do. */
 inline decide(me)
 {
 #ifndef NO_SYNC
+    late_delete[me] = false;
     late[me] = 0
 #else
     skip
@@ -110,6 +130,8 @@ inline hold(me)
     czxid[me] = zxid;
     seen[me] = 0;
     contended[me] = false;
+    queue_first[me] = false;
+    unsure[me] = false;
     state[me] = HELD
 }
 
@@ -117,16 +139,38 @@ inline set_free(me)
 {
     czxid[me] = 0;
     seen[me] = 0;
+    wanted[me] = false;
+    unsure[me] = false;
+    ask[me] = false;
     state[me] = FREE
+}
+
+inline give_back(me)
+{
+    queue_first[me] = wanted[me] || wants[me] > 0;
+    had[me] = false;
+    state[me] = DELETING
 }
 
 inline leave_seat(me)
 {
     if
-    :: owner[seat[me]] == me -> dying[seat[me]] = true; deletes[me]++
+    :: seat[me] != NOBODY && owner[seat[me]] == me -> dying[seat[me]] = true; deletes[me]++
     :: else
     fi;
     seat[me] = NOBODY
+}
+
+inline delete_seat(me)
+{
+    do
+    :: owner[k] == me && dying[k] -> break
+    :: else -> k++
+    od;
+    owner[k] = NOBODY;
+    dying[k] = false;
+    deletes[me]--;
+    k = 0
 }
 
 inline find_before(me)
@@ -155,19 +199,10 @@ inline end_session(me)
     od;
     k = 0;
     deletes[me] = 0;
-    late[me] = 0
-}
-
-inline delete_seat(me)
-{
-    do
-    :: owner[k] == me && dying[k] -> break
-    :: else -> k++
-    od;
-    owner[k] = NOBODY;
-    dying[k] = false;
-    deletes[me]--;
-    k = 0
+    inbox[me] = false;
+    late_delete[me] = false;
+    late[me] = 0;
+    ahead[me] = false
 }
 
 proctype process(byte i)
@@ -177,14 +212,38 @@ proctype process(byte i)
     do
     :: atomic {
         state[i] == FREE && session[i] && wants[i] > 0 && lease[i] ->
-        state[i] = (contended[i] -> QUEUEING : CREATING)
+        state[i] = (contended[i] || queue_first[i] -> QUEUEING : CREATING)
     }
 
     /* The fast way. */
-    :: atomic { state[i] == CREATING && session[i] && lock == NOBODY -> do_create(i); hold(i) }
-    :: atomic { state[i] == CREATING && session[i] && lock != NOBODY -> contended[i] = true; set_free(i) }
-    :: atomic { state[i] == CREATING && session[i] && faults > 0 -> faults--; do_create(i); state[i] = CHECK_CREATE }
-    :: atomic { state[i] == CREATING && session[i] && faults > 0 -> faults--; late[i] = CREATING; state[i] = CHECK_CREATE }
+    :: atomic { ahead[i] -> ahead[i] = false; do_delete() }
+    :: atomic { state[i] == CREATING && session[i] && !ahead[i] && lock == NOBODY -> do_create(i); hold(i) }
+    :: atomic {
+        state[i] == CREATING && session[i] && !ahead[i] && lock != NOBODY ->
+#ifndef LEAVE_UNCERTAIN
+        if
+        :: unsure[i] -> state[i] = CHECK_CREATE
+        :: !unsure[i] -> contended[i] = true; set_free(i)
+        fi
+#else
+        contended[i] = true;
+        set_free(i)
+#endif
+    }
+    :: atomic {
+        state[i] == CREATING && session[i] && !ahead[i] && faults > 0 ->
+        faults--;
+        do_create(i);
+        state[i] = CHECK_CREATE
+    }
+    :: atomic {
+        state[i] == CREATING && session[i] && faults > 0 ->
+        faults--;
+        late_delete[i] = ahead[i];
+        ahead[i] = false;
+        late[i] = CREATING;
+        state[i] = CHECK_CREATE
+    }
     :: atomic {
         state[i] == CHECK_CREATE && session[i] ->
         decide(i);
@@ -213,18 +272,33 @@ proctype process(byte i)
         fi
     }
     :: atomic { state[i] == BEHIND && session[i] && owner[seen[i]] == NOBODY -> seen[i] = 0; state[i] = READING }
+    /* The lock is read and watched at once, and its holder asked for it. */
     :: atomic {
         state[i] == LOOKING && session[i] ->
         if
         :: lock == NOBODY -> state[i] = TAKING
         :: lock == i -> leave_seat(i); hold(i)
-        :: lock != i && lock != NOBODY -> seen[i] = zxid; state[i] = FIRST
+        :: lock != i && lock != NOBODY ->
+            seen[i] = zxid;
+            ask[i] = true;
+            state[i] = FIRST
         fi
     }
+#ifndef NO_ASK
+    :: atomic {
+        ask[i] && session[i] ->
+        ask[i] = false;
+        if
+        :: lock != NOBODY && lock != i && zxid == seen[i] -> inbox[lock] = true
+        :: else
+        fi
+    }
+#endif
 #ifndef NO_WATCH
     :: atomic {
         state[i] == FIRST && session[i] && (lock == NOBODY || zxid != seen[i]) ->
         seen[i] = 0;
+        ask[i] = false;
         state[i] = LOOKING
     }
 #endif
@@ -242,7 +316,8 @@ proctype process(byte i)
 #endif
         fi
     }
-    /* It may be ours, if an earlier reply was lost: until that is known nobody may leave. */
+    :: atomic { state[i] == TAKING && session[i] && faults > 0 -> faults--; do_take(i) }
+    :: atomic { state[i] == TAKING && session[i] && faults > 0 -> faults--; late[i] = TAKING }
     :: atomic {
         state[i] == CHECK_TAKEN && session[i] ->
         if
@@ -250,50 +325,78 @@ proctype process(byte i)
         :: lock != i -> state[i] = READING
         fi
     }
-    :: atomic { state[i] == TAKING && session[i] && faults > 0 -> faults--; do_take(i) }
-    :: atomic { state[i] == TAKING && session[i] && faults > 0 -> faults--; late[i] = TAKING }
 
-    /* Held. Another attempt of the same process may be next, or the queue. */
+    /* Held: granted, kept in store, or given back. */
     :: atomic {
         state[i] == HELD && session[i] && wants[i] > 0 && lease[i] && !grant[i] ->
         assert(czxid[i] >= token);
         token = czxid[i];
         grant[i] = true;
+        had[i] = true;
         only_one()
     }
-    :: atomic { state[i] == HELD && session[i] && wants[i] == 0 && !grant[i] -> state[i] = DELETING }
     :: atomic {
-        state[i] == HELD && session[i] && grant[i] -> /* released: the next attempt gets the grant, or the queue its turn */
+        state[i] == HELD && session[i] && !grant[i] && wanted[i] && (wants[i] == 0 || had[i]) ->
+        give_back(i)
+    }
+    :: atomic {
+        state[i] == HELD && session[i] && !grant[i] && wants[i] == 0 && faults > 0 -> /* idle for long */
+        faults--;
+        give_back(i)
+    }
+    :: atomic {
+        state[i] == HELD && session[i] && grant[i] ->
         wants[i]--;
 #ifdef DELETE_FIRST
-        state[i] = DELETING
+        give_back(i)
 #else
-        grant[i] = false;
-        if
-        :: true
-        :: true -> contended[i] = true; state[i] = DELETING
-        fi
+        grant[i] = false
 #endif
     }
+#ifdef DELETE_FIRST
+    :: atomic { state[i] == FREE && grant[i] -> grant[i] = false }
+#endif
     :: atomic { state[i] == DELETING && session[i] -> do_delete(); set_free(i) }
 #ifdef BLIND_UNLOCK
     :: atomic { state[i] == DELETING && session[i] && faults > 0 -> faults--; do_delete() }
-    :: atomic { state[i] == DELETING && session[i] && faults > 0 -> faults--; late[i] = DELETING }
+    :: atomic { state[i] == DELETING && session[i] && faults > 0 -> faults--; late_delete[i] = true }
 #else
     :: atomic { state[i] == DELETING && session[i] && faults > 0 -> faults--; do_delete(); state[i] = CHECK_DELETE }
-    :: atomic { state[i] == DELETING && session[i] && faults > 0 -> faults--; late[i] = DELETING; state[i] = CHECK_DELETE }
+    :: atomic {
+        state[i] == DELETING && session[i] && faults > 0 ->
+        faults--;
+        late_delete[i] = true;
+        state[i] = CHECK_DELETE
+    }
 #endif
     :: atomic {
         state[i] == CHECK_DELETE && session[i] ->
         decide(i);
         if
-        :: lock != NOBODY && zxid == czxid[i] -> state[i] = DELETING
-        :: else -> set_free(i)
+        :: lock == i -> state[i] = DELETING
+        :: lock != i -> set_free(i)
         fi
     }
-#ifdef DELETE_FIRST
-    :: atomic { state[i] == FREE && grant[i] -> grant[i] = false }
-#endif
+    /* An attempt that comes meanwhile does not wait for the end of the delete: its create is sent behind it. */
+    :: atomic {
+        state[i] >= DELETING && session[i] && wants[i] > 0 && lease[i] && !wanted[i] && !queue_first[i] ->
+        if
+        :: state[i] == DELETING -> ahead[i] = true
+        :: state[i] == CHECK_DELETE -> decide(i); unsure[i] = true
+        fi;
+        state[i] = CREATING
+    }
+
+    /* Another wants it: who keeps it in store gives it back. Of a lock that should not be there nothing is known. */
+    :: atomic {
+        inbox[i] && session[i] ->
+        inbox[i] = false;
+        if
+        :: state[i] == HELD || state[i] == CREATING || state[i] == TAKING -> wanted[i] = true
+        :: state[i] == FREE -> state[i] = CHECK_DELETE
+        :: else
+        fi
+    }
 
     /* A waiter gives up. */
     :: atomic { wants[i] > 0 && !grant[i] && faults > 0 -> faults--; wants[i]-- }
@@ -310,7 +413,7 @@ proctype process(byte i)
         grant[i] = false;
         wants[i]--;
         if
-        :: state[i] == HELD -> state[i] = DELETING
+        :: state[i] == HELD -> give_back(i)
         :: else
         fi
     }
@@ -323,6 +426,8 @@ proctype process(byte i)
         :: else
         fi;
         contended[i] = false;
+        queue_first[i] = false;
+        had[i] = false;
         seat[i] = NOBODY;
         set_free(i);
         session[i] = true;
@@ -331,8 +436,8 @@ proctype process(byte i)
     }
 
     /* What the servers still do. */
-    :: atomic { late[i] == CREATING -> late[i] = 0; do_create(i) }
-    :: atomic { late[i] == DELETING -> late[i] = 0; do_delete() }
+    :: atomic { late_delete[i] -> late_delete[i] = false; do_delete() }
+    :: atomic { late[i] == CREATING && !late_delete[i] -> late[i] = 0; do_create(i) }
     :: atomic { late[i] == TAKING -> late[i] = 0; do_take(i) }
     :: atomic { deletes[i] > 0 && session[i] -> delete_seat(i) }
     od
@@ -342,12 +447,19 @@ init
 {
     byte k;
 
-    atomic { run process(0); run process(1); run process(2) }
-    /* Nothing is left to do: everybody must have had the lock, and nothing be left. */
+    atomic {
+        wants[0] = WANTS_0;
+        wants[1] = WANTS_1;
+        wants[2] = WANTS_2;
+        run process(0);
+        run process(1);
+        run process(2)
+    }
+    /* Nothing is left to do: everybody must have had the lock, and nothing be left that nobody knows of. */
     atomic {
         timeout ->
         assert(wants[0] + wants[1] + wants[2] == 0);
-        assert(lock == NOBODY);
+        assert(lock == NOBODY || state[lock] == HELD);
         do
         :: k < SEATS -> assert(owner[k] == NOBODY); k++
         :: k == SEATS -> break

@@ -124,8 +124,9 @@ static int by_token(const void *a, const void *b)
 
     if (x->claim.token != y->claim.token)
         return x->claim.token < y->claim.token ? -1 : 1;
-    return x->claim.first_before < y->claim.first_before ? -1
-                                                         : x->claim.first_before > y->claim.first_before;
+    return x->claim.first_before < y->claim.first_before
+               ? -1
+               : x->claim.first_before > y->claim.first_before;
 }
 
 static int by_asked(const void *a, const void *b)
@@ -139,8 +140,9 @@ static int by_first(const void *a, const void *b)
 {
     const struct grant *x = *(struct grant *const *)a, *y = *(struct grant *const *)b;
 
-    return x->claim.first_after < y->claim.first_after ? -1
-                                                       : x->claim.first_after > y->claim.first_after;
+    return x->claim.first_after < y->claim.first_after
+               ? -1
+               : x->claim.first_after > y->claim.first_after;
 }
 
 static enum check kind_of(int key)
@@ -152,27 +154,39 @@ static void tell_overlap(int key, const struct grant *old, const struct grant *n
 {
     char a[80], b[80];
 
-    violation(kind_of(key), "%s was told yes, and %.3f ms later still %s (%.3f to %.3f, %.3f to %.3f)",
+    violation(kind_of(key),
+              "%s was told yes, and %.3f ms later still %s (%.3f to %.3f, %.3f to %.3f)",
               describe(new, a), (double)(old->claim.last_before - new->claim.first_after) / 1e6,
               describe(old, b), seconds(new->claim.first_before), seconds(new->claim.last_after),
               seconds(old->claim.first_before), seconds(old->claim.last_after));
 }
 
-/* A grant with an older token was still said to hold after one with a newer token was. */
+/* Two answers that cannot both be right; `old` has the same token, or an older one. */
+static void compare(int key, const struct grant *old, const struct grant *new)
+{
+    bool same = old->claim.token == new->claim.token;
+
+    if (old->checked && new->checked)
+        return;
+    if (same && (old->node != new->node || old->life != new->life))
+        violation(kind_of(key), "n%d and n%d both have token %lld", old->node, new->node,
+                  (long long)old->claim.token);
+    else if (old->claim.last_before > new->claim.first_after &&
+             !(same && old->claim.first_before == new->claim.first_before)) /* noted twice */
+        tell_overlap(key, old, new);
+}
+
+/* A grant was still said to hold after one with a newer token was, or a second one with the same.
+ */
 static void check_overlaps(int key, struct grants *g)
 {
-    const struct grant *latest = NULL; /* of all that are older, who was told yes last */
+    const struct grant *latest = NULL; /* of all before, who was told yes last */
 
     for (int i = 0; i < g->count; i++) {
         const struct grant *grant = &g->list[i];
-        bool same = latest && latest->claim.token == grant->claim.token;
-        bool known = latest && latest->checked && grant->checked;
 
-        if (same && (latest->node != grant->node || latest->life != grant->life) && !known)
-            violation(kind_of(key), "n%d and n%d both have token %lld", latest->node, grant->node,
-                      (long long)grant->claim.token);
-        else if (latest && !same && !known && latest->claim.last_before > grant->claim.first_after)
-            tell_overlap(key, latest, grant);
+        if (latest)
+            compare(key, latest, grant);
         if (!latest || grant->claim.last_before >= latest->claim.last_before)
             latest = grant;
     }

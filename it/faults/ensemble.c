@@ -1,5 +1,5 @@
-/* The servers, by way of `odezk sandbox --control`. Orders take their time, a server's start seconds: they wait in a
- * queue, so that the faults of the nodes go on meanwhile. */
+/* The servers, by way of `odezk sandbox --control`. Orders take their time, a server's start
+ * seconds: they wait in a queue, so that the faults of the nodes go on meanwhile. */
 #include "faults.h"
 
 #include <arpa/inet.h>
@@ -107,8 +107,8 @@ static void read_announcement(void)
 void ensemble_start(void)
 {
     char path[PATH_MAX + 64], tick[16];
-    const char *argv[] = {path,     "sandbox",   "--servers", "3", "--tick",
-                          tick,     "--control", "--json",    NULL};
+    const char *argv[] = {path, "sandbox",   "--servers", "3", "--tick",
+                          tick, "--control", "--json",    NULL};
     int ms = options.timeout_ms / 8;
 
     snprintf(path, sizeof path, "%s", program("odezk"));

@@ -1,6 +1,6 @@
 /*
- * The fault suite: five nodes, three servers, and everything that can go wrong between them. It counts
- * what happened and what was wrong, and ends with 0 only when nothing was.
+ * The fault suite: five nodes, three servers, and everything that can go wrong between them. It
+ * counts what happened and what was wrong, and ends with 0 only when nothing was.
  */
 #include "faults.h"
 
@@ -41,11 +41,11 @@ static int usage(void)
 static bool parse(int argc, char **argv)
 {
     static const struct option known[] = {
-        {"seed", required_argument, NULL, 's'},     {"minutes", required_argument, NULL, 'm'},
-        {"timeout", required_argument, NULL, 't'},  {"nodes", required_argument, NULL, 'n'},
-        {"only", required_argument, NULL, 'o'},     {"scenario", required_argument, NULL, 'c'},
-        {"rounds", required_argument, NULL, 'r'},   {"logs", required_argument, NULL, 'l'},
-        {"no-namespace", no_argument, NULL, 'x'},   {0}};
+        {"seed", required_argument, NULL, 's'},    {"minutes", required_argument, NULL, 'm'},
+        {"timeout", required_argument, NULL, 't'}, {"nodes", required_argument, NULL, 'n'},
+        {"only", required_argument, NULL, 'o'},    {"scenario", required_argument, NULL, 'c'},
+        {"rounds", required_argument, NULL, 'r'},  {"logs", required_argument, NULL, 'l'},
+        {"no-namespace", no_argument, NULL, 'x'},  {0}};
 
     for (int opt; (opt = getopt_long(argc, argv, "", known, NULL)) != -1;) {
         if (opt == 's')

@@ -7,6 +7,7 @@
 
 #include "record.h"
 
+#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <sys/types.h>
@@ -49,7 +50,7 @@ void pump(int ms);
 /* The same until the condition holds; false when it did not within the time. */
 bool pump_until(int ms, bool (*condition)(void *arg), void *arg);
 /* Does something later. */
-void later(int ms, void (*act)(int argument), int argument);
+void later(int ms, void (*what)(int argument), int argument);
 /* Does now what would be done later. */
 void finish_everything(void);
 extern volatile sig_atomic_t interrupted;
@@ -57,12 +58,13 @@ extern volatile sig_atomic_t interrupted;
 /* ---- process.c ---- */
 
 struct child {
-    pid_t pid; /* 0: none */
-    int in, out; /* its standard input and output, or -1 */
+    pid_t pid;    /* 0: none */
+    int in, out;  /* its standard input and output, or -1 */
     int farewell; /* the signal that it gets when the runner dies; 0: SIGKILL */
 };
 
-/* Starts a program: `fd` becomes its descriptor 3 (-1: none), standard error goes to `log` (NULL: nowhere). */
+/* Starts a program: `fd` becomes its descriptor 3 (-1: none), standard error goes to `log` (NULL:
+ * nowhere). */
 void child_start(struct child *child, const char *const argv[], bool output, int fd,
                  const char *log);
 void child_tell(struct child *child, const char *line);
@@ -105,11 +107,13 @@ bool network_cut(int server);
 
 /* ---- what is known of a node ---- */
 
+enum { NOBODY = -1 }; /* incarnations count from 0 */
+
 /* As the node itself told, with its present handle. */
 struct seen {
     int handle;
     int session;         /* an odezk_session_state */
-    int64_t incarnation; /* 0: it is no member */
+    int64_t incarnation; /* NOBODY: it is no member */
     int64_t view[NODES_MAX + 1];
     int master;
     int64_t epoch;
@@ -180,6 +184,7 @@ void growth_report(void);
 
 /* ---- members.c: who saw whom come and go ---- */
 
+void members_forget(int node, int handle); /* what it saw with another handle */
 void members_event(int node, const struct event *event);
 void members_killed(int node, int64_t time);
 void members_left(int node);
@@ -199,7 +204,8 @@ void claims_add(const struct claim *claim, int node, int life);
 void claims_check(void);
 /* At rest, after a check: only the newest can be contradicted any more. */
 void claims_forget(void);
-/* Of a mastership: when it was claimed last, and when the next one first; false when that did not happen yet. */
+/* Of a mastership: when it was claimed last, and when the next one first; false when that did not
+ * happen yet. */
 bool claims_handover(int64_t epoch, int64_t *ended, int64_t *next);
 void claims_report(void);
 

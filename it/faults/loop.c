@@ -9,7 +9,7 @@ enum { PLANS = 256, STEP_MS = 2 };
 
 struct plan {
     int64_t at;
-    void (*act)(int argument);
+    void (*what)(int argument);
     int argument;
 };
 
@@ -18,11 +18,11 @@ static int plan_count;
 
 volatile sig_atomic_t interrupted;
 
-void later(int ms, void (*act)(int argument), int argument)
+void later(int ms, void (*what)(int argument), int argument)
 {
     if (plan_count == PLANS)
         give_up("too many faults at a time");
-    plans[plan_count++] = (struct plan){record_now() + ms * NS_PER_MS, act, argument};
+    plans[plan_count++] = (struct plan){record_now() + ms * NS_PER_MS, what, argument};
 }
 
 /* Does the first plan that is due at this time; false: there is none. */
@@ -37,7 +37,7 @@ static bool act_on_plan(int64_t time)
         return false;
     struct plan plan = plans[first];
     plans[first] = plans[--plan_count];
-    plan.act(plan.argument);
+    plan.what(plan.argument);
     return true;
 }
 

@@ -9,7 +9,7 @@
 struct incarnation {
     int node;
     int64_t number;
-    int64_t killed;                 /* when its process was killed; 0 */
+    int64_t killed;                  /* when its process was killed; 0 */
     int64_t gone_for[NODES_MAX + 1]; /* the handle of each node that saw it go; 0 */
 };
 
@@ -41,6 +41,15 @@ static struct incarnation *find(int node, int64_t number)
 static int64_t handle_of(const struct node *n)
 {
     return (int64_t)n->life << 20 | n->seen.handle;
+}
+
+void members_forget(int node, int handle)
+{
+    struct seen *seen = &nodes[node].seen;
+
+    *seen = (struct seen){.handle = handle, .incarnation = NOBODY};
+    for (int i = 0; i <= NODES_MAX; i++)
+        seen->view[i] = NOBODY;
 }
 
 /* ---- events ---- */
@@ -77,13 +86,15 @@ static void saw_member(struct node *n, const struct event *e)
 
     if (nodes[e->node].record && !nodes[e->node].leaves)
         living_changes++;
-    if (was_there != (before != 0) || (e->detail == ODEZK_MEMBER_LEFT && before != e->incarnation))
-        violation(CHECK_TWICE, "n%d saw n%d, incarnation %lld: %s, though it knew of incarnation %lld",
+    if (was_there != (before != NOBODY) ||
+        (e->detail == ODEZK_MEMBER_LEFT && before != e->incarnation))
+        violation(CHECK_TWICE,
+                  "n%d saw n%d, incarnation %lld: %s, though it knew of incarnation %lld",
                   n->number, e->node, (long long)e->incarnation,
                   odezk_member_change_name((odezk_member_change)e->detail), (long long)before);
-    if (before)
+    if (before != NOBODY)
         saw_going(n, e->node, before, e->time);
-    n->seen.view[e->node] = e->detail == ODEZK_MEMBER_LEFT ? 0 : e->incarnation;
+    n->seen.view[e->node] = e->detail == ODEZK_MEMBER_LEFT ? NOBODY : e->incarnation;
     if (e->detail != ODEZK_MEMBER_LEFT)
         saw_coming(n, e->node, e->incarnation);
 }
@@ -93,12 +104,12 @@ void members_event(int node, const struct event *e)
     struct node *n = &nodes[node];
 
     if (e->handle != n->seen.handle)
-        n->seen = (struct seen){.handle = e->handle};
+        members_forget(node, e->handle);
     switch (e->type) {
     case EVENT_SESSION:
         n->seen.session = e->detail;
         if (e->detail == ODEZK_SESSION_LOST || e->detail == ODEZK_SESSION_CLOSED)
-            n->seen.incarnation = 0;
+            n->seen.incarnation = NOBODY;
         break;
     case EVENT_READY:
         n->seen.incarnation = e->incarnation;
@@ -113,7 +124,7 @@ void members_event(int node, const struct event *e)
         break;
     case EVENT_REFUSED:
         say("n%d was refused", node);
-        n->seen.incarnation = 0;
+        n->seen.incarnation = NOBODY;
         break;
     default:
         break;
@@ -122,13 +133,13 @@ void members_event(int node, const struct event *e)
 
 void members_killed(int node, int64_t time)
 {
-    if (nodes[node].seen.incarnation)
+    if (nodes[node].seen.incarnation != NOBODY)
         find(node, nodes[node].seen.incarnation)->killed = time;
 }
 
 void members_left(int node)
 {
-    nodes[node].seen.incarnation = 0;
+    nodes[node].seen.incarnation = NOBODY;
 }
 
 /* ---- at rest ---- */
@@ -137,10 +148,10 @@ static bool agrees(const struct node *n)
 {
     int64_t epoch = 0;
 
-    if (n->seen.session != ODEZK_SESSION_CONNECTED || !n->seen.incarnation)
+    if (n->seen.session != ODEZK_SESSION_CONNECTED || n->seen.incarnation == NOBODY)
         return false;
     for (int i = 1; i <= options.nodes; i++)
-        if (n->seen.view[i] != (nodes[i].record ? nodes[i].seen.incarnation : 0))
+        if (n->seen.view[i] != nodes[i].seen.incarnation)
             return false;
     return n->seen.master == claiming_master(&epoch) && n->seen.epoch == epoch && epoch != 0;
 }
@@ -164,7 +175,8 @@ void members_tell_disagreement(void)
 
         if (!n->record)
             continue;
-        say("n%d: session %s, incarnation %lld, phase %d, sees master n%d, epoch %lld, and n1 %lld, n2 %lld, n3 %lld, "
+        say("n%d: session %s, incarnation %lld, phase %d, sees master n%d, epoch %lld, and n1 "
+            "%lld, n2 %lld, n3 %lld, "
             "n4 %lld, n5 %lld",
             i, odezk_session_state_name((odezk_session_state)n->seen.session),
             (long long)n->seen.incarnation, n->record->phase, n->seen.master,
@@ -177,7 +189,7 @@ void members_tell_disagreement(void)
 static void check_view(const struct node *n)
 {
     for (int i = 1; i <= options.nodes; i++)
-        if (n->seen.view[i] && n->seen.view[i] != nodes[i].seen.incarnation)
+        if (n->seen.view[i] != NOBODY && n->seen.view[i] != nodes[i].seen.incarnation)
             violation(CHECK_UNNOTICED, "n%d still sees n%d, incarnation %lld", n->number, i,
                       (long long)n->seen.view[i]);
 }
@@ -187,7 +199,7 @@ static void check_living(const struct node *n)
 {
     struct incarnation *i;
 
-    if (!n->seen.incarnation)
+    if (n->seen.incarnation == NOBODY)
         return;
     i = find(n->number, n->seen.incarnation);
     for (int k = 1; k <= options.nodes; k++) {

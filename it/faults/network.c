@@ -147,8 +147,8 @@ static void add_connections(FILE *rules, const char *table, const unsigned long 
     FILE *list = fopen(table, "re");
 
     while (list && fgets(line, sizeof line, list))
-        if (sscanf(line, "%*d: %*[0-9A-F]:%X %*[0-9A-F]:%X %X %*s %*s %*s %*s %*s %lu", &local, &remote,
-                   &state, &inode) == 4 &&
+        if (sscanf(line, "%*d: %*[0-9A-F]:%X %*[0-9A-F]:%X %X %*s %*s %*s %*s %*s %lu", &local,
+                   &remote, &state, &inode) == 4 &&
             remote != 0 && (is_between_servers((int)local) || is_between_servers((int)remote)) &&
             is_one_of(inode, inodes, count))
             fprintf(rules,

@@ -1,6 +1,7 @@
 /*
- * A node of the fault suite: it joins, works under locks, asks all the time whether it is master, and
- * writes down what it was told. Orders come on standard input, a word a line: join, leave, resign, quit.
+ * A node of the fault suite: it joins, works under locks, asks all the time whether it is master,
+ * and writes down what it was told. Orders come on standard input, a word a line: join, leave,
+ * resign, quit.
  */
 #include "record.h"
 #include "skew.h"
@@ -28,6 +29,7 @@ enum {
 #define ROOT "/odezk-faults"
 #define CLUSTER "c"
 #define SPACE "faults"
+#define STICKY_IDLE "1000" /* so that at rest there are no locks soon */
 
 static struct {
     struct record *record;
@@ -218,15 +220,16 @@ static void hold(struct worker *w, const odezk_lock *lock, int key, int64_t aske
     claim_end(w->claims);
 }
 
-/* A znode whose name tells the token: the order in which they were made is the order of the tokens. */
+/* A znode whose name tells the token: the order in which they were made is the order of the tokens.
+ */
 static void write_guarded(struct worker *w, odezk_cluster *cluster, odezk_lock *lock, int key)
 {
     char path[128];
     odezk_write item = {.type = ODEZK_WRITE_CREATE, .path = path, .version = ODEZK_ANY_VERSION};
     int rc;
 
-    snprintf(path, sizeof path, ROOT "/written/%d-%lld-%d.%u", key,
-             (long long)odezk_lock_token(lock), (int)getpid(), ++w->writes);
+    snprintf(path, sizeof path, ROOT "/written/%d-%lld-%d.%d.%u", key,
+             (long long)odezk_lock_token(lock), (int)getpid(), w->caller, ++w->writes);
     call_begin(node.record, w->caller, CALL_WRITE, WRITE_MS);
     rc = odezk_lock_write(cluster, lock, &item, 1, WRITE_MS);
     call_end(node.record, w->caller);
@@ -582,7 +585,8 @@ static bool configure(const char *servers, const char *timeout)
     snprintf(operation, sizeof operation, "%d", OPERATION_MS);
     return odezk_config_new(&node.config) == ODEZK_OK && set("servers", servers) &&
            set("base", ROOT) && set("cluster", CLUSTER) && set("node-id", node.id) &&
-           set("session-timeout", timeout) && set("operation-timeout", operation);
+           set("session-timeout", timeout) && set("operation-timeout", operation) &&
+           set("lock-sticky-idle", STICKY_IDLE);
 }
 
 static void print_line(odezk_log_level level, const char *category, const char *line, void *arg)

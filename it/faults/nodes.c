@@ -53,7 +53,7 @@ void node_start(int node)
     if (!n->record)
         give_up("no memory for the records of a node");
     n->stopped = n->leaves = false;
-    n->seen = (struct seen){0};
+    members_forget(node, 0);
     n->count = (struct count){0};
     n->growth = (struct growth){0};
     child_start(&n->child, argv, false, fd, options.logs ? log : NULL);
@@ -116,7 +116,8 @@ static void count_calls(struct node *n)
         uint64_t late = r->calls[i].late;
 
         if (late > n->count.late[i])
-            violation(CHECK_HANGS, "n%d: %s came back more than a second late, %d times, at most after %.1f s",
+            violation(CHECK_HANGS,
+                      "n%d: %s came back more than a second late, %d times, at most after %.1f s",
                       n->number, call_name((enum call)i), (int)(late - n->count.late[i]),
                       (double)r->calls[i].slowest / 1e9);
         n->count.late[i] = late;
@@ -169,7 +170,7 @@ void node_kill(int node)
     record_free(n->record);
     n->record = NULL;
     n->stopped = false;
-    n->seen = (struct seen){0};
+    members_forget(node, 0);
 }
 
 /* ---- hangs ---- */
@@ -231,7 +232,8 @@ void nodes_report(void)
     for (int i = 1; i <= options.nodes; i++)
         if (nodes[i].record)
             add_totals(nodes[i].record);
-    printf("work: %llu times asked whether master, %llu lock grants, %llu guarded writes done, %llu refused\n",
+    printf("work: %llu times asked whether master, %llu lock grants, %llu guarded writes done, "
+           "%llu refused\n",
            (unsigned long long)answers, (unsigned long long)grants, (unsigned long long)writes,
            (unsigned long long)refused_writes);
     printf("calls:\n");

@@ -1,6 +1,6 @@
 /*
- * A TCP proxy between nodes and servers that can misbehave: each link, from one node to one server, has
- * an address of its own.
+ * A TCP proxy between nodes and servers that can misbehave: each link, from one node to one server,
+ * has an address of its own.
  *
  *   proxy NODES ADDRESS:PORT...
  *
@@ -8,16 +8,14 @@
  * input, and answers each with `ok` or `ok NUMBER`; NODE and SERVER count from 1, 0 means all:
  *
  *   pass NODE SERVER 0          forward, at once
- *   hole NODE SERVER WAYS       forward nothing to the server (1), to the node (2), either way (3); what
- *                               was sent arrives later, as with lost packets
- *   refuse NODE SERVER 0        break what is connected, and refuse to connect
- *   reset NODE SERVER 0         break what is connected
- *   delay NODE SERVER MS        forward everything so much later
- *   slow NODE SERVER BYTES      forward so many bytes a second
- *   lose NODE SERVER REQUEST    forward the next request of a kind (1 create, 2 delete, 3 multi, 4 any), lose
- *                               the answer, and break the connection
- *   where NODE 0 0              to which server the node is connected; 0: to none
- *   lost 0 0 0                  how many answers were lost on purpose so far
+ *   hole NODE SERVER WAYS       forward nothing to the server (1), to the node (2), either way (3);
+ * what was sent arrives later, as with lost packets refuse NODE SERVER 0        break what is
+ * connected, and refuse to connect reset NODE SERVER 0         break what is connected delay NODE
+ * SERVER MS        forward everything so much later slow NODE SERVER BYTES      forward so many
+ * bytes a second lose NODE SERVER REQUEST    forward the next request of a kind (1 create, 2
+ * delete, 3 multi, 4 any), lose the answer, and break the connection where NODE 0 0              to
+ * which server the node is connected; 0: to none lost 0 0 0                  how many answers were
+ * lost on purpose so far
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -222,7 +220,7 @@ static uint32_t number_at(const unsigned char *p)
 static enum loss kind_of(uint32_t type)
 {
     switch (type) {
-    case 1: /* create */
+    case 1:  /* create */
     case 15: /* create2 */
         return LOSE_CREATE;
     case 2:
@@ -249,8 +247,8 @@ static void request_passes(struct connection *c, uint32_t type)
     proxy.lost++;
 }
 
-/* Each request is its length, an xid and a type in four bytes each, and the rest. The first one on a
- * connection has only its length in common with the others. */
+/* Each request is its length, an xid and a type in four bytes each, and the rest. The first one on
+ * a connection has only its length in common with the others. */
 static void look_at_requests(struct connection *c, const unsigned char *data, size_t size)
 {
     size_t i = 0, wanted;
@@ -293,7 +291,8 @@ static void append(struct end *end, const struct link *link, const unsigned char
         part = size < most ? size : most;
         due = now + link->delay;
         if (link->rate)
-            due = (due > end->last_due ? due : end->last_due) + (int64_t)part * NS_PER_S / link->rate;
+            due =
+                (due > end->last_due ? due : end->last_due) + (int64_t)part * NS_PER_S / link->rate;
         chunk = allocate(sizeof *chunk + part);
         chunk->due = end->last_due = due;
         chunk->size = part;
@@ -336,8 +335,8 @@ static void give_data(struct end *end, int64_t now)
     struct chunk *chunk;
 
     while (end->fd >= 0 && (chunk = end->first) != NULL && chunk->due <= now) {
-        ssize_t put = send(end->fd, chunk->data + chunk->written, chunk->size - chunk->written,
-                           MSG_NOSIGNAL);
+        ssize_t put =
+            send(end->fd, chunk->data + chunk->written, chunk->size - chunk->written, MSG_NOSIGNAL);
         if (put < 0) {
             if (errno != EAGAIN && errno != EINTR && errno != ENOTCONN)
                 end->eof = true;
@@ -375,7 +374,8 @@ static uint32_t interest_of(const struct connection *c, enum way way, int64_t no
     return interest;
 }
 
-/* Does what is due for a connection; when the next is, at the latest. The connection may be gone after it. */
+/* Does what is due for a connection; when the next is, at the latest. The connection may be gone
+ * after it. */
 static int64_t turn(struct connection *c, int64_t now)
 {
     int64_t next = c->reset_at;
@@ -390,7 +390,8 @@ static int64_t turn(struct connection *c, int64_t now)
     for (int way = 0; way < 2; way++) {
         struct end *end = &c->ends[way];
 
-        if (end->eof && end->fd >= 0) { /* its waiting data is kept: nobody is left to write it to */
+        if (end->eof &&
+            end->fd >= 0) { /* its waiting data is kept: nobody is left to write it to */
             close_end(end, false);
             continue;
         }

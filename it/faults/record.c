@@ -28,8 +28,7 @@ static void nap(void)
 
 struct record *record_map(int fd)
 {
-    void *memory =
-        mmap(NULL, sizeof(struct record), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    void *memory = mmap(NULL, sizeof(struct record), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 
     return memory == MAP_FAILED ? NULL : memory;
 }
@@ -172,9 +171,9 @@ int64_t call_behind(const struct record *record, int caller)
 
 const char *call_name(enum call call)
 {
-    static const char *const names[CALLS] = {
-        "join",   "close",   "free",          "is_master", "resign", "resign_node",
-        "status", "acquire", "acquire_async", "release",   "write"};
+    static const char *const names[CALLS] = {"join",          "close",       "free",   "is_master",
+                                             "resign",        "resign_node", "status", "acquire",
+                                             "acquire_async", "release",     "write"};
 
     return (unsigned)call < CALLS ? names[call] : "?";
 }

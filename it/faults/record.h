@@ -1,6 +1,6 @@
 /*
- * What a node writes down for the runner, in memory that both have mapped: it is still there when the
- * node was killed. All times are nanoseconds of CLOCK_BOOTTIME.
+ * What a node writes down for the runner, in memory that both have mapped: it is still there when
+ * the node was killed. All times are nanoseconds of CLOCK_BOOTTIME.
  */
 #ifndef FAULTS_RECORD_H
 #define FAULTS_RECORD_H
@@ -63,7 +63,13 @@ enum call {
     CALLS
 };
 
-enum { CALLER_MAIN, CALLER_ASKER, CALLER_VISITOR, CALLER_WORKER, CALLERS = CALLER_WORKER + WORKERS };
+enum {
+    CALLER_MAIN,
+    CALLER_ASKER,
+    CALLER_VISITOR,
+    CALLER_WORKER,
+    CALLERS = CALLER_WORKER + WORKERS
+};
 
 /* The call that a thread is in. */
 struct caller {
@@ -129,7 +135,8 @@ bool claim_take(struct claims *claims, struct claim *claim);
 bool claim_peek(struct claims *claims, struct claim *claim);
 bool event_take(struct record *record, struct event *event);
 
-/* How far a call that is still under way is behind its deadline, not counting what the process was stopped. */
+/* How far a call that is still under way is behind its deadline, not counting what the process was
+ * stopped. */
 int64_t call_behind(const struct record *record, int caller);
 
 const char *call_name(enum call call);

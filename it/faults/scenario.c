@@ -122,7 +122,8 @@ static bool is_at_follower(void *arg)
     return server != 0 && server != place->leader;
 }
 
-/* The server that the master is connected to, and which is not the leader, says nothing any more. */
+/* The server that the master is connected to, and which is not the leader, says nothing any more.
+ */
 static void silence_server(int round)
 {
     int64_t epoch;

@@ -1,4 +1,5 @@
-/* What is checked at rest: when all faults are over, when nobody works, and when nobody is there. */
+/* What is checked at rest: when all faults are over, when nobody works, and when nobody is there.
+ */
 #include "faults.h"
 
 #include "../harness.h"

@@ -1,5 +1,5 @@
-/* The C library's functions that read the wall clock, in front of the real ones. CLOCK_REALTIME cannot be set for one
- * process: time namespaces know the other clocks only. */
+/* The C library's functions that read the wall clock, in front of the real ones. CLOCK_REALTIME
+ * cannot be set for one process: time namespaces know the other clocks only. */
 #include "skew.h"
 
 #include <stdatomic.h>

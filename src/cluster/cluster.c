@@ -616,7 +616,7 @@ static void do_close(odezk_cluster *c)
     pthread_cond_broadcast(&c->changed);
     pthread_mutex_unlock(&c->lock);
     oz_tasks_go(c, ODEZK_ECLOSED);
-    oz_locks_close(c->locks);
+    oz_locks_close(c->locks, c->refused ? c->refused : ODEZK_ECLOSED, c->refused ? c->refusal : NULL);
     oz_election_withdraw(c->election, "closing");
     oz_inbox_remove(c->inbox);
     oz_timer_clear(oz_session_timers(c->session), &c->view_timer);

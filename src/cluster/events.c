@@ -193,10 +193,10 @@ int odezk_cluster_subscribe(odezk_cluster *cluster, unsigned types, odezk_event_
         free(sub);
         return oz_fail(ODEZK_ECLOSED, "the handle is closed");
     }
+    if (out)
+        *out = sub; /* before the first callback */
     oz_dispatch_post(cluster->dispatch, &sub->msg);
     pthread_mutex_unlock(&cluster->lock);
-    if (out)
-        *out = sub;
     return ODEZK_OK;
 }
 

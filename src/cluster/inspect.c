@@ -533,9 +533,10 @@ static void destroy_ending(struct oz_task *task)
     free(e);
 }
 
+/* A holder whose znode was removed is still to be told, once it reads its inbox again. */
 static void finish_ending(struct ending *e, int error, const char *why)
 {
-    if (e->request && oz_session_id(e->task.cluster->session))
+    if (e->request && !e->deleting && oz_session_id(e->task.cluster->session))
         oz_erase(e->task.cluster->session, e->request);
     oz_task_finish(&e->task, error, why);
 }
@@ -563,7 +564,7 @@ static void asked(void *owner, const struct oz_reply *reply)
 static void ask_holder(struct ending *e, const char *inbox)
 {
     odezk_cluster *cluster = e->task.cluster;
-    struct oz_request request = {.verb = OZ_CREATE, .flags = OZ_EPHEMERAL, .retry = true};
+    struct oz_request request = {.verb = OZ_CREATE, .retry = true};
 
     e->until = oz_now() + ANSWER_WITHIN;
     e->request = oz_format("%s/inbox/%s/%s:%s#%" PRId64, cluster->root, inbox, e->space, e->encoded, e->token);

@@ -61,7 +61,8 @@ void oz_task_again(struct oz_task *task)
     odezk_cluster *cluster = task->cluster;
 
     if (cluster->closing || oz_task_abandoned(task))
-        oz_task_finish(task, ODEZK_ECLOSED, NULL);
+        oz_task_finish(task, cluster->refused ? cluster->refused : ODEZK_ECLOSED,
+                       cluster->refused ? cluster->refusal : NULL);
     else if (oz_session_id(cluster->session) != 0)
         task->run(task);
     else

@@ -15,7 +15,7 @@ struct oz_value {
 };
 
 struct odezk_config {
-    char *dir; /* where it was loaded from; NULL when from nowhere */
+    char *dir; /* where it was loaded from, absolute; NULL when from nowhere */
     struct oz_value values[OZ_SETTING_COUNT];
 };
 

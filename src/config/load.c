@@ -28,6 +28,7 @@ static const struct dialect {
 #define DIALECTS (sizeof dialects / sizeof *dialects)
 
 struct load {
+    const char *dir; /* as it was given, which is how messages name files */
     odezk_config *config;
     odezk_problems *problems;
     char *xml_path, *properties_path; /* NULL: there is none */
@@ -94,22 +95,28 @@ static int read_file(struct load *l, const char *path, struct oz_buf *content)
     return rc;
 }
 
-static void check_directory(struct load *l, const char *dir)
+/* What is found by way of the directory must not depend on where the program goes: it is remembered
+ * as absolute. */
+static void open_directory(struct load *l)
 {
+    char path[PATH_MAX];
     struct stat st;
 
-    if (stat(dir, &st) != 0) {
-        oz_problem(l->problems, dir, 0, "found no directory (%s), allowed: an existing directory",
-                   strerror(errno));
+    if (!realpath(l->dir, path) || stat(path, &st) != 0) {
+        oz_problem(l->problems, l->dir, 0,
+                   "found no directory (%s), allowed: an existing directory", strerror(errno));
         l->rc = ODEZK_ECONFIG;
     } else if (!S_ISDIR(st.st_mode)) {
-        oz_problem(l->problems, dir, 0, "found a file, allowed: a directory");
+        oz_problem(l->problems, l->dir, 0, "found a file, allowed: a directory");
         l->rc = ODEZK_ECONFIG;
+    } else {
+        l->config->dir = oz_strdup(path);
+        l->rc = l->config->dir ? ODEZK_OK : ODEZK_ENOMEM;
     }
 }
 
 /* Reads the first properties file that is there. */
-static void read_properties(struct load *l, const char *dir)
+static void read_properties(struct load *l)
 {
     struct oz_buf content = {0};
     char *path = NULL;
@@ -118,7 +125,7 @@ static void read_properties(struct load *l, const char *dir)
 
     for (i = 0; i < DIALECTS && rc == ODEZK_ENOTFOUND; i++) {
         free(path);
-        path = oz_config_path(dir, dialects[i].file);
+        path = oz_config_path(l->dir, dialects[i].file);
         rc = path ? read_file(l, path, &content) : ODEZK_ENOMEM;
     }
     if (rc == ODEZK_OK) {
@@ -189,7 +196,7 @@ static bool read_named_xml(struct load *l, const struct oz_property *p, struct o
     free(value);
     usable = name && *name && strlen(name) < PATH_MAX && oz_text_is_plain(name);
     if (usable)
-        l->xml_path = oz_config_path(l->config->dir, name);
+        l->xml_path = oz_config_path(l->dir, name);
     if (!name || (usable && !l->xml_path)) {
         l->rc = ODEZK_ENOMEM;
     } else {
@@ -204,7 +211,7 @@ static bool read_named_xml(struct load *l, const struct oz_property *p, struct o
 
 static bool read_default_xml(struct load *l, struct oz_buf *content)
 {
-    l->xml_path = oz_config_path(l->config->dir, XML_NAME);
+    l->xml_path = oz_config_path(l->dir, XML_NAME);
     if (!l->xml_path) {
         l->rc = ODEZK_ENOMEM;
         return false;
@@ -298,12 +305,12 @@ static void check_fit(struct load *l)
     oz_config_fit(l->config, unknown, tell_misfit, l);
 }
 
-static void load_files(struct load *l, const char *dir)
+static void load_files(struct load *l)
 {
-    check_directory(l, dir);
+    open_directory(l);
     if (l->rc != ODEZK_OK)
         return;
-    read_properties(l, dir);
+    read_properties(l);
     if (l->rc == ODEZK_OK)
         load_xml(l);
     if (l->rc == ODEZK_OK)
@@ -326,17 +333,12 @@ static int finish(struct load *l)
                 : oz_fail(ODEZK_ECONFIG, "%s", first->text);
 }
 
-static int begin(struct load *l, const char *dir)
+static int begin(struct load *l)
 {
     l->problems = oz_alloc(sizeof *l->problems);
-    if (!l->problems || odezk_config_new(&l->config) != ODEZK_OK)
-        return ODEZK_ENOMEM;
-    if (dir) {
-        l->config->dir = oz_strdup(dir);
-        if (!l->config->dir)
-            return ODEZK_ENOMEM;
-    }
-    return ODEZK_OK;
+    if (!l->problems)
+        return oz_fail(ODEZK_ENOMEM, "out of memory");
+    return odezk_config_new(&l->config);
 }
 
 static void clear(struct load *l)
@@ -350,18 +352,17 @@ static void clear(struct load *l)
 
 int odezk_config_load(const char *dir, odezk_config **out, odezk_problems **problems)
 {
-    struct load l = {0};
+    struct load l = {.dir = dir};
     int rc;
 
     if (!out)
         return oz_fail(ODEZK_EINVAL, "odezk_config_load: out is NULL");
-    if (begin(&l, dir) != ODEZK_OK) {
-        clear(&l);
-        return oz_fail(ODEZK_ENOMEM, "out of memory");
+    rc = begin(&l);
+    if (rc == ODEZK_OK) {
+        if (dir)
+            load_files(&l);
+        rc = finish(&l);
     }
-    if (dir)
-        load_files(&l, dir);
-    rc = finish(&l);
     if (rc == ODEZK_OK) {
         *out = l.config;
         l.config = NULL;

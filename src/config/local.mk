@@ -20,6 +20,7 @@ CLEANFILES += src/config/xsd.h src/config/xsd.h.tmp
 
 xsddir = $(pkgdatadir)
 dist_xsd_DATA = schemas/ode-cluster.xsd
+EXTRA_DIST += doc/configuration.md
 
 .PHONY: update-schema
 update-schema: src/config/gen$(EXEEXT)

@@ -23,20 +23,20 @@
 struct oz_reaper {
     char *helper; /* NULL: there will be none */
     struct oz_record record;
-    pthread_t starter;
-    bool starting;
 
+    /* Under ends_lock. */
     struct oz_list link;
     int socket;               /* our end; -1: there is no helper */
     int helper_socket, pidfd; /* the helper's, until it has them */
+    bool starting;            /* the thread that starts it is at work */
 };
 
 /* ---- fork ---- */
 
 /* A child has our end of each socket as well. Until it closed them no helper would believe in our
  * death. */
-static pthread_mutex_t ends_lock =
-    PTHREAD_MUTEX_INITIALIZER; /* guards the list, and the descriptors in it */
+static pthread_mutex_t ends_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t started = PTHREAD_COND_INITIALIZER;
 static struct oz_list reapers = {&reapers, &reapers};
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
@@ -70,6 +70,7 @@ static void in_child(void)
         close_end(&r->pidfd);
     }
     oz_list_init(&reapers);
+    pthread_cond_init(&started, NULL); /* who waited on it is not here */
     pthread_mutex_unlock(&ends_lock);
 }
 
@@ -133,11 +134,13 @@ static void complain(const char *what, int error)
                 strerror(error));
 }
 
-static void give_up_helper_ends(struct oz_reaper *r)
+static void finish_start(struct oz_reaper *r)
 {
     pthread_mutex_lock(&ends_lock);
     close_end(&r->helper_socket);
     close_end(&r->pidfd);
+    r->starting = false;
+    pthread_cond_broadcast(&started);
     pthread_mutex_unlock(&ends_lock);
 }
 
@@ -149,28 +152,31 @@ static void *start_helper(void *arg)
 
     if (error)
         complain(r->helper, error);
-    give_up_helper_ends(r);
+    finish_start(r);
     return NULL;
 }
 
 static int start_thread(struct oz_reaper *r)
 {
+    pthread_t thread;
     sigset_t all, before;
     int error;
 
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    error = pthread_create(&r->starter, NULL, start_helper, r);
+    error = pthread_create(&thread, NULL, start_helper, r);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    r->starting = error == 0;
+    if (!error)
+        pthread_detach(thread);
     return error;
 }
 
-static void wait_for_starter(struct oz_reaper *r)
+static void wait_for_start(struct oz_reaper *r)
 {
-    if (r->starting)
-        pthread_join(r->starter, NULL);
-    r->starting = false;
+    pthread_mutex_lock(&ends_lock);
+    while (r->starting)
+        pthread_cond_wait(&started, &ends_lock);
+    pthread_mutex_unlock(&ends_lock);
 }
 
 /* A pidfd means this process and no other, whatever becomes of its number. */
@@ -187,6 +193,7 @@ static int make_ends(struct oz_reaper *r)
     r->pidfd = pidfd;
     r->socket = ends[0];
     r->helper_socket = ends[1];
+    r->starting = true;
     pthread_mutex_unlock(&ends_lock);
     return error;
 }
@@ -202,7 +209,7 @@ static void start(struct oz_reaper *r)
 {
     int error;
 
-    wait_for_starter(r);
+    wait_for_start(r);
     close_socket(r);
     error = make_ends(r);
     if (!error)
@@ -210,7 +217,7 @@ static void start(struct oz_reaper *r)
     if (error) {
         complain("no helper process", error);
         close_socket(r);
-        give_up_helper_ends(r);
+        finish_start(r);
     }
 }
 
@@ -292,7 +299,7 @@ void oz_reaper_free(struct oz_reaper *r)
     if (!r)
         return;
     oz_reaper_dismiss(r);
-    wait_for_starter(r);
+    wait_for_start(r);
     pthread_mutex_lock(&ends_lock);
     oz_list_remove(&r->link);
     pthread_mutex_unlock(&ends_lock);

@@ -20,9 +20,12 @@
  * other each time. */
 #define SHARED_FOR (2 * OZ_SECOND)
 #define REMEMBERED_MAX 1000
-static void step_locked(struct entry *e)
+
+/* The lease is back. Idle locks are left alone: their order tells how long they were not used. */
+static void go_on(struct entry *e)
 {
-    oz_entry_step(e);
+    if (!oz_entry_unwanted(e))
+        oz_entry_step(e);
 }
 
 static void lock(struct oz_locks *locks)
@@ -288,6 +291,16 @@ static void finish(odezk_lock_request *request, int error, odezk_lock *grant, co
     oz_request_finish(request, error, grant, why);
 }
 
+bool oz_entry_may_ask(const struct entry *e)
+{
+    const struct oz_list *node;
+
+    oz_list_each(node, &e->effort->waiting)
+        if (oz_container(node, odezk_lock_request, link)->wait_ms > 0)
+            return false;
+    return !oz_entry_unwanted(e) && !e->effort->second_look;
+}
+
 static void fail_all(struct entry *e, int error, const char *why)
 {
     struct oz_list *node;
@@ -488,13 +501,18 @@ void oz_entry_hold(struct entry *e, int64_t czxid)
     unlist(e);
     e->state = HELD;
     e->czxid = czxid;
-    e->turns = 0;
     e->queue_first = false;
     f->contended = f->second_look = false;
     f->asked = 0;
     free(f->request);
     f->request = NULL;
     oz_entry_step(e);
+}
+
+void oz_entry_hold_found(struct entry *e, int64_t czxid)
+{
+    e->inbox_turn = e->locks->inbox_turn - 1;
+    oz_entry_hold(e, czxid);
 }
 
 void oz_entry_set_free(struct entry *e)
@@ -517,6 +535,7 @@ void oz_entry_give_up(struct entry *e, enum oz_rc rc)
 }
 
 static void delete_lock(struct entry *e);
+static void check_delete(struct entry *e);
 
 /* Only while it is ours; nobody else removes it, so it is ours as long as its owner is our session. */
 static void delete_checked(struct entry *e, const struct oz_reply *reply)
@@ -526,7 +545,7 @@ static void delete_checked(struct entry *e, const struct oz_reply *reply)
     else if (reply->rc == OZ_OK || reply->rc == OZ_NONODE)
         oz_entry_set_free(e);
     else
-        oz_entry_later(e, RETRY_AFTER, delete_lock);
+        oz_entry_later(e, RETRY_AFTER, check_delete);
 }
 
 static void check_delete(struct entry *e)
@@ -538,8 +557,10 @@ static void deleted(struct entry *e, const struct oz_reply *reply)
 {
     if (reply->rc == OZ_OK || reply->rc == OZ_NONODE)
         oz_entry_set_free(e);
-    else
+    else if (reply->rc == OZ_UNKNOWN)
         check_delete(e); /* never repeated blindly: it might hit the next holder's */
+    else
+        oz_entry_later(e, RETRY_AFTER, check_delete);
 }
 
 static void delete_lock(struct entry *e)
@@ -580,24 +601,19 @@ static void make_dirs(struct entry *e)
  * looks once more. */
 static void found_taken(struct entry *e)
 {
-    struct oz_list *node;
-    bool patient = false;
-
     e->time = oz_now() + SHARED_FOR;
-    oz_list_each(node, &e->effort->waiting)
-        patient |= oz_container(node, odezk_lock_request, link)->wait_ms > 0;
-    if (patient || e->effort->second_look) {
+    if (oz_entry_may_ask(e)) {
+        oz_entry_ask(e);
+    } else {
         oz_entry_others_hold(e);
         oz_entry_set_free(e);
-    } else {
-        oz_entry_ask(e);
     }
 }
 
 static void create_checked(struct entry *e, const struct oz_reply *reply)
 {
     if (reply->rc == OZ_OK && reply->stat.owner == oz_session_id(e->locks->session))
-        oz_entry_hold(e, reply->stat.czxid);
+        oz_entry_hold_found(e, reply->stat.czxid);
     else if (reply->rc == OZ_OK)
         found_taken(e);
     else if (reply->rc == OZ_NONODE)
@@ -675,9 +691,9 @@ static void step_held(struct entry *e)
             grant_next(e);
         return; /* otherwise when the lease is back */
     }
-    if (e->wanted)
+    e->queue_first = e->wanted || turn_is_over(e);
+    if (e->wanted || !e->locks->inbox[0]) /* who cannot be asked counts how often in a row it takes the lock */
         e->time = now + SHARED_FOR;
-    e->queue_first = e->wanted || !oz_entry_unwanted(e);
     if (oz_entry_unwanted(e) && may_stick(e, now) && e->locks->sticky_count < e->locks->sticky_max) {
         drop_effort(e);
         keep(e, now);
@@ -711,7 +727,7 @@ static void step_free(struct entry *e)
     }
     if (!oz_session_granting(session) || oz_session_id(session) == 0)
         return;
-    if (e->effort->contended || e->queue_first)
+    if (e->effort->contended || (e->queue_first && e->time > oz_now()))
         oz_entry_queue(e);
     else
         oz_entry_create(e);
@@ -823,7 +839,13 @@ static void end_grant(struct oz_locks *locks, const char *name, int64_t token)
     oz_warn("lock", "an operator ended the lock %s, token %lld", name, (long long)token);
     lose_grant(e);
     e->wanted = true;
-    give_back(e);
+    unlist(e);
+    if (need_effort(e)) { /* the operator may have removed it already, and another may have it */
+        e->state = DELETING;
+        check_delete(e);
+    } else {
+        give_back(e);
+    }
 }
 
 bool oz_locks_asked(struct oz_locks *locks, const char *entry)
@@ -895,7 +917,7 @@ void oz_locks_set_inbox(struct oz_locks *locks, const char *member)
     snprintf(locks->inbox, sizeof locks->inbox, "%s", member ? member : "");
     locks->inbox_turn++;
     /* Nobody can ask for those any more. */
-    while (oz_session_id(locks->session) && (node = locks->sticky.next) != &locks->sticky)
+    while (!locks->closed && oz_session_id(locks->session) && (node = locks->sticky.next) != &locks->sticky)
         give_back(oz_container(node, struct entry, link));
     unlock(locks);
 }
@@ -917,6 +939,8 @@ void oz_locks_acquire(struct oz_locks *locks, odezk_lock_request *request)
     }
     if (!e || !need_effort(e)) {
         finish(request, locks->closed ? ODEZK_ECLOSED : ODEZK_ENOMEM, NULL, NULL);
+        if (e && e->state == FREE)
+            drop_entry(e);
     } else {
         request->entry = e;
         if (e->state == FREE)
@@ -927,10 +951,12 @@ void oz_locks_acquire(struct oz_locks *locks, odezk_lock_request *request)
         if (e->grant || e->effort->contended)
             oz_entry_others_hold(e);
         if (e->state == DELETING && !e->wanted && !e->queue_first && oz_session_granting(locks->session) &&
-            !oz_entry_unwanted(e))
+            !oz_entry_unwanted(e)) {
+            oz_entry_stop(e);
             oz_entry_create(e); /* right behind the delete: all requests of a session are served in order */
-        else
+        } else {
             oz_entry_step(e);
+        }
     }
     unlock(locks);
 }
@@ -999,7 +1025,7 @@ static void session_event(void *self, enum oz_session_event event)
     if (event == OZ_LEASE_LOST)
         each_entry(locks, lapse);
     else if (event == OZ_LEASE_HELD)
-        each_entry(locks, step_locked);
+        each_entry(locks, go_on);
     else if (event == OZ_DOWN)
         each_entry(locks, reset);
     unlock(locks);
@@ -1009,17 +1035,20 @@ static void session_event(void *self, enum oz_session_event event)
 
 /* ---- its life ---- */
 
-static void close_entry(struct entry *e)
+void oz_locks_close(struct oz_locks *locks, int error, const char *why)
 {
-    fail_all(e, ODEZK_ECLOSED, NULL);
-    lose_grant(e);
-}
+    struct oz_map_node *node;
+    size_t i;
 
-void oz_locks_close(struct oz_locks *locks)
-{
     lock(locks);
     locks->closed = true;
-    each_entry(locks, close_entry);
+    oz_map_each(&locks->entries, i, node)
+    {
+        struct entry *e = oz_container(node, struct entry, node);
+
+        fail_all(e, error, why);
+        lose_grant(e);
+    }
     unlock(locks);
     oz_timer_clear(locks->timers, &locks->idle_timer);
 }
@@ -1035,7 +1064,7 @@ struct oz_locks *oz_locks_new(const struct oz_locks_options *options)
     locks->timers = oz_session_timers(options->session);
     locks->grants = options->grants;
     locks->operation_ms = options->operation_ms;
-    locks->handovers = options->handovers;
+    locks->handovers = options->handovers < USHRT_MAX ? options->handovers : USHRT_MAX - 1;
     locks->sticky_max = options->sticky_max;
     locks->sticky_idle = options->sticky_idle_ms * OZ_MS;
     locks->trouble = options->trouble;

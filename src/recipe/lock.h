@@ -49,8 +49,8 @@ char *oz_locks_report(struct oz_locks *locks);
 /* The znode that a grant stands for, to be freed; NULL when the grant is over, or out of memory. */
 char *oz_locks_path(struct oz_locks *locks, const odezk_lock *lock);
 
-/* Ends everything: attempts fail with ODEZK_ECLOSED, grants are lost. */
-void oz_locks_close(struct oz_locks *locks);
+/* Ends everything: attempts fail with this error, grants are lost. `why` may be NULL. */
+void oz_locks_close(struct oz_locks *locks, int error, const char *why);
 /* After the session is closed. */
 void oz_locks_free(struct oz_locks *locks);
 

@@ -69,7 +69,7 @@ struct entry {
     int64_t czxid;         /* of the lock's znode: the fencing token */
     int64_t time;          /* idle: since when; otherwise until when others are expected to want it too */
     unsigned inbox_turn;   /* of the inbox that the znode names */
-    unsigned short turns;  /* grants since others are known to wait */
+    unsigned short turns;  /* grants since others may be waiting */
     unsigned char state;
     bool wanted;      /* others are known to wait for it */
     bool queue_first; /* we had our turn: others go before us */
@@ -84,6 +84,8 @@ struct entry {
 /* Does the next thing that is missing. May free the entry. */
 void oz_entry_step(struct entry *e);
 void oz_entry_hold(struct entry *e, int64_t czxid);
+/* The same for a znode that was found to be ours: it may be an older one, and name another inbox or none. */
+void oz_entry_hold_found(struct entry *e, int64_t czxid);
 void oz_entry_set_free(struct entry *e);
 /* The server refuses for good: every attempt is told. */
 void oz_entry_give_up(struct entry *e, enum oz_rc rc);
@@ -92,6 +94,8 @@ void oz_entry_create(struct entry *e);
  * not want to wait are refused. */
 void oz_entry_others_hold(struct entry *e);
 bool oz_entry_unwanted(const struct entry *e);
+/* Whether nobody here waits, so that the holder is only asked; once, and then the lock is looked at again. */
+bool oz_entry_may_ask(const struct entry *e);
 
 #define OZ_OWNER_SIZE 768
 void oz_entry_owner(const struct entry *e, char owner[OZ_OWNER_SIZE]); /* what our znodes say */

@@ -105,7 +105,7 @@ static void holder_read(struct entry *e, const struct oz_reply *reply)
     if (reply->rc == OZ_NONODE) {
         oz_entry_create(e);
     } else if (reply->rc == OZ_OK && is_ours(e, reply)) {
-        oz_entry_hold(e, reply->stat.czxid);
+        oz_entry_hold_found(e, reply->stat.czxid);
     } else if (reply->rc == OZ_OK) {
         e->effort->request = request_path(e, reply->data);
         if (e->effort->request)
@@ -150,9 +150,10 @@ static void seat_gone(struct entry *e)
     f->seated = false;
 }
 
+/* Our seat is not in the list. Should the list be older than the seat, nobody must wait behind it for ever. */
 static void start_again(struct entry *e)
 {
-    seat_gone(e);
+    oz_entry_leave_queue(e);
     oz_entry_set_free(e);
 }
 
@@ -160,6 +161,7 @@ static void taken_checked(struct entry *e, const struct oz_reply *reply)
 {
     if (reply->rc == OZ_OK && is_ours(e, reply)) {
         seat_gone(e);
+        e->turns = 0;
         oz_entry_hold(e, reply->stat.czxid);
     } else { /* removed by a foreign hand in between */
         e->state = QUEUED;
@@ -181,6 +183,10 @@ static void taken(struct entry *e, const struct oz_reply *reply)
         check_taken(e);
     } else if (reply->rc == OZ_NONODE && reply->failed == 1) {
         start_again(e);
+    } else if (reply->rc == OZ_NONODE) { /* the lock's directory was removed: a create makes it */
+        oz_entry_leave_queue(e);
+        e->effort->contended = e->queue_first = false;
+        oz_entry_set_free(e);
     } else { /* somebody was faster; or the first reply was lost, and the lock is ours */
         e->state = QUEUED;
         if (reply->rc == OZ_EXISTS)
@@ -233,17 +239,16 @@ static void ask_holder(struct entry *e, const struct oz_reply *lock)
     struct oz_request request = {.verb = OZ_CREATE, .flags = OZ_EPHEMERAL, .retry = true};
     struct effort *f = e->effort;
 
-    if (f->asked == lock->stat.czxid)
-        return;
-    free(f->request);
-    f->request = request_path(e, lock->data);
-    request.path = f->request;
-    if (!f->request)
-        return;
-    f->asked = lock->stat.czxid;
-    oz_op_detach(f->ask_op);
-    f->ask_op = oz_submit(e->locks->session, &request, asked, e);
-    oz_entry_later(e, ASK_AGAIN, ask_again);
+    if (f->asked != lock->stat.czxid) {
+        free(f->request);
+        f->request = request_path(e, lock->data);
+        request.path = f->request;
+        f->asked = lock->stat.czxid;
+        oz_op_detach(f->ask_op);
+        f->ask_op = f->request ? oz_submit(e->locks->session, &request, asked, e) : NULL;
+    }
+    if (!f->timer.armed)
+        oz_entry_later(e, ASK_AGAIN, ask_again);
 }
 
 static void lock_read(struct entry *e, const struct oz_reply *reply)
@@ -253,7 +258,11 @@ static void lock_read(struct entry *e, const struct oz_reply *reply)
         take_lock(e);
     } else if (reply->rc == OZ_OK && is_ours(e, reply)) {
         oz_entry_leave_queue(e);
-        oz_entry_hold(e, reply->stat.czxid);
+        e->turns = 0;
+        oz_entry_hold_found(e, reply->stat.czxid);
+    } else if (reply->rc == OZ_OK && oz_entry_may_ask(e)) {
+        oz_entry_leave_queue(e);
+        oz_entry_ask(e);
     } else if (reply->rc == OZ_OK) {
         oz_entry_others_hold(e);
         if (oz_entry_unwanted(e))

@@ -73,7 +73,8 @@ enum oz_process oz_process_look(const char *data, uint64_t handle)
     if (!*ours || strcmp(boot, ours) != 0 || !*ticks || !start_ticks(pid, now, sizeof now) ||
         strcmp(ticks, now) != 0)
         return OZ_PROCESS_UNKNOWN;
-    if (pid == getpid() && oz_field_int(data, "handle") == (int64_t)handle)
-        return OZ_PROCESS_SELF;
-    return OZ_PROCESS_OTHER;
+    if (pid != getpid())
+        return OZ_PROCESS_OTHER;
+    /* Another handle of this process may be closed while the servers still wait for its session to time out. */
+    return oz_field_int(data, "handle") == (int64_t)handle ? OZ_PROCESS_SELF : OZ_PROCESS_UNKNOWN;
 }

@@ -8,8 +8,8 @@
 
 enum oz_process {
     OZ_PROCESS_SELF,   /* this very handle, in an earlier session of it */
-    OZ_PROCESS_OTHER,  /* another living process of this machine, or another handle of this one */
-    OZ_PROCESS_UNKNOWN /* another machine's, or dead */
+    OZ_PROCESS_OTHER,  /* another living process of this machine */
+    OZ_PROCESS_UNKNOWN /* another machine's, or dead, or another handle of this process */
 };
 
 /* Adds host, pid and what tells a process from a later one with the same pid. `handle` tells the handles of a

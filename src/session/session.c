@@ -19,7 +19,7 @@
 #define IN_FLIGHT 1000 /* more only queues up in the server, and far more would break the C client's pipe */
 #define STATES 16
 #define RETRY_AFTER (100 * OZ_MS)
-#define STUCK_TICKS 6 /* lease periods without any answer from a connection that claims to be alive */
+#define STUCK_TIMEOUTS 3 /* without any answer from a connection that claims to be alive */
 
 /* One client handle. It outlives its session until all its threads are gone. */
 struct conn {
@@ -28,8 +28,9 @@ struct conn {
     struct oz_list ops; /* in flight; the dispatcher's */
     int in_flight;
     int64_t opened;
-    char *hosts;
-    bool fewer; /* servers than were looked up: a silent one was left out */
+    char *all;   /* servers, as they were looked up */
+    char *hosts; /* those that the client has: perhaps without a silent one */
+    bool fewer;
     pthread_t closer;
     bool has_closer;
     struct oz_msg closed_msg;
@@ -89,7 +90,8 @@ struct oz_session {
     struct oz_map watches;
     struct oz_lease lease;
     int64_t period;
-    int lease_pending, stuck;
+    int lease_pending;
+    int64_t waits_since; /* for an answer to a lease write */
     bool silence_late;
     int64_t may_move, move_pause; /* when the next silent server may be left, and how long after that */
     bool (*lease_write)(void *arg, const char **path, const char **data);
@@ -286,7 +288,7 @@ static void lease_written(void *owner, const struct oz_reply *reply)
 
     s->lease_pending--;
     if (reply->rc != OZ_UNKNOWN)
-        s->stuck = 0;
+        s->waits_since = oz_now();
 }
 
 /* ---- a server that does not answer ---- */
@@ -327,7 +329,7 @@ static void leave_server(struct oz_session *s)
 
     if (now < s->may_move || !s->port->peer(s->conn->port, address, sizeof address))
         return;
-    hosts = hosts_without(s->conn->hosts, address);
+    hosts = hosts_without(s->conn->all, address);
     if (!hosts)
         return;
     s->move_pause = now < s->may_move + 10 * timeout ? 2 * s->move_pause : timeout;
@@ -374,8 +376,8 @@ static void schedule_lease_write(struct oz_session *s)
     if (!s->granting && s->lease.count > 0) {
         int64_t proof = s->lease.ring[0].acked + s->lease.lag;
 
-        if (proof < at)
-            at = proof > now + OZ_MS ? proof : now + OZ_MS;
+        if (proof > now && proof < at) /* otherwise the write that was just sent is the proof */
+            at = proof;
     }
     oz_timer_set(s->timers, &s->lease_timer, at, write_lease, s);
 }
@@ -389,7 +391,9 @@ static void write_lease(void *arg)
 
     if (!s->up || !s->connected)
         return;
-    if (s->lease_pending > 0 && ++s->stuck > 3 * STUCK_TICKS) {
+    if (s->lease_pending == 0)
+        s->waits_since = oz_now();
+    if (oz_now() - s->waits_since > STUCK_TIMEOUTS * s->identity.timeout_ms * OZ_MS) {
         session_down(s, "the client got stuck");
         return;
     }
@@ -428,7 +432,7 @@ static void start_lease(struct oz_session *s)
     s->period = s->period_ms >= 0 ? s->period_ms * OZ_MS : timeout / 6;
     if (margin < timeout / 40)
         margin = timeout / 40;
-    s->lease_pending = s->stuck = 0;
+    s->lease_pending = 0;
     oz_lease_start(&s->lease, timeout, lag, margin, s->conn->opened);
 }
 
@@ -814,6 +818,7 @@ static void free_conn(struct conn *conn)
         free_op(oz_container(node, struct oz_op, link));
     pthread_mutex_destroy(&conn->lock);
     free(conn->hosts);
+    free(conn->all);
     free(conn);
 }
 
@@ -828,8 +833,9 @@ static struct conn *new_conn(struct oz_session *s, const char *hosts)
     oz_list_init(&conn->ops);
     pthread_mutex_init(&conn->lock, NULL);
     conn->opened = oz_now();
+    conn->all = oz_strdup(hosts);
     conn->hosts = oz_strdup(hosts);
-    conn->port = conn->hosts ? s->port->open(&options, &port_events, conn) : NULL;
+    conn->port = conn->all && conn->hosts ? s->port->open(&options, &port_events, conn) : NULL;
     if (!conn->port) {
         free_conn(conn);
         return NULL;
@@ -854,6 +860,24 @@ static void watch_addresses(struct oz_session *s)
     reconsider_later(s, period, resolve_now);
 }
 
+static void change_hosts(struct oz_session *s, const char *hosts)
+{
+    struct conn *conn = s->conn;
+    char *all = oz_strdup(hosts), *copy = oz_strdup(hosts);
+
+    if (!all || !copy || !s->port->set_hosts(conn->port, hosts)) {
+        free(all);
+        free(copy);
+        return;
+    }
+    oz_info("session", "the servers' addresses changed: %s", hosts);
+    free(conn->all);
+    free(conn->hosts);
+    conn->all = all;
+    conn->hosts = copy;
+    conn->fewer = false;
+}
+
 static void resolved(void *arg, const char *hosts, const char *why)
 {
     struct oz_session *s = arg;
@@ -864,18 +888,8 @@ static void resolved(void *arg, const char *hosts, const char *why)
     if (*why)
         oz_warn("session", "%s", why);
     if (s->conn) {
-        if (hosts && strcmp(hosts, s->conn->hosts) != 0) {
-            char *copy = oz_strdup(hosts);
-
-            if (copy && s->port->set_hosts(s->conn->port, hosts)) {
-                oz_info("session", "the servers' addresses changed: %s", hosts);
-                free(s->conn->hosts);
-                s->conn->hosts = copy;
-                s->conn->fewer = false;
-            } else {
-                free(copy);
-            }
-        }
+        if (hosts && strcmp(hosts, s->conn->hosts) != 0)
+            change_hosts(s, hosts);
         watch_addresses(s);
         return;
     }
@@ -1003,7 +1017,7 @@ static void port_connected(struct oz_session *s)
     if (!s->up)
         return;
     check_lapse(s);
-    s->stuck = 0;
+    s->waits_since = oz_now();
     oz_lease_reconnected(&s->lease);
     set_state(s, ODEZK_SESSION_CONNECTED, NULL);
     tell(s, OZ_RESUMED);

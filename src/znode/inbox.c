@@ -78,6 +78,11 @@ static void finish_entry(struct oz_inbox *inbox, const char *name, char *answer)
 
 static void create(struct oz_inbox *inbox, bool parent);
 
+static void list_later(struct oz_inbox *inbox)
+{
+    oz_timer_set(oz_session_timers(inbox->session), &inbox->retry, oz_now() + 100 * OZ_MS, list, inbox);
+}
+
 static void created(void *owner, const struct oz_reply *reply)
 {
     struct oz_inbox *inbox = owner;
@@ -96,11 +101,8 @@ static void parent_created(void *owner, const struct oz_reply *reply)
     inbox->op = NULL;
     if (reply->rc == OZ_OK || reply->rc == OZ_EXISTS)
         create(inbox, false);
-}
-
-static void list_later(struct oz_inbox *inbox)
-{
-    oz_timer_set(oz_session_timers(inbox->session), &inbox->retry, oz_now() + 100 * OZ_MS, list, inbox);
+    else if (reply->rc == OZ_NONODE) /* what is above was removed: who joins again makes it */
+        list_later(inbox);
 }
 
 /* The inbox itself, or the directory of all inboxes. */
@@ -124,6 +126,8 @@ static void listed(void *owner, const struct oz_reply *reply)
     inbox->op = NULL;
     if (reply->rc == OZ_NONODE)
         create(inbox, false);
+    else if (reply->rc == OZ_FAILED)
+        list_later(inbox);
     if (reply->rc != OZ_OK)
         return;
     if (!inbox->open) {

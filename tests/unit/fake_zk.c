@@ -1366,7 +1366,7 @@ int64_t fake_next(void)
         }
     for (p = zk.ports; p; p = p->next) {
         at = sooner(next_ping(p), at);
-        if (!p->connected && !p->dead && p->orders)
+        if (!p->connected && !p->dead && p->orders && !is_stopped(p->slot))
             at = sooner(p->attempt_at, at);
     }
     pthread_mutex_unlock(&lock);
@@ -1756,9 +1756,12 @@ char *fake_hosts(int slot)
 bool fake_is_doomed(int slot)
 {
     const struct port *p;
-    bool doomed;
+    bool doomed = false;
 
-    LOCKED(p = port_on(slot); doomed = p && p->session && p->session->forced);
+    pthread_mutex_lock(&lock);
+    for (p = zk.ports; p; p = p->next)
+        doomed |= p->slot == slot && p->session && p->session->forced;
+    pthread_mutex_unlock(&lock);
     return doomed;
 }
 

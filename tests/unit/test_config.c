@@ -119,8 +119,10 @@ void test_same(const char *what, const char *got, const char *expected)
 static void set_up(void)
 {
     const char *tmp = getenv("TMPDIR");
+    char *real = realpath(tmp && *tmp ? tmp : "/tmp", NULL);
 
-    snprintf(dir, sizeof dir, "%s/odezk-test.XXXXXX", tmp ? tmp : "/tmp");
+    snprintf(dir, sizeof dir, "%s/odezk-test.XXXXXX", real ? real : "/tmp");
+    free(real);
     if (!mkdtemp(dir))
         abort();
 }

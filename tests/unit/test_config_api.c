@@ -3,10 +3,13 @@
 
 #include "base/mem.h"
 #include "config/config.h"
+#include "config/nodeid.h"
 
+#include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static void test_arguments(void)
 {
@@ -194,6 +197,35 @@ static void test_threads(void)
     test_clear();
 }
 
+/* The directory is found again when the program has gone elsewhere. */
+static void test_relative_directory(void)
+{
+    odezk_config *config = NULL;
+    char cwd[PATH_MAX], id[OZ_NODE_ID_SIZE], again[OZ_NODE_ID_SIZE];
+    const char *name = strrchr(test_dir(), '/') + 1;
+
+    CU_ASSERT_PTR_NOT_NULL_FATAL(getcwd(cwd, sizeof cwd));
+    test_write_text("ode-axis2.properties",
+                    "a=ode-axis2\n"
+                    "${a}=b\n"
+                    "ode-axis2.clustering.zookeeper.log4c-file=${org.apache.ode.configDir}/x\n"
+                    "ode-axis2.clustering.zookeeper.crash-leave-helper=y\n"
+                    "ode-axis2.clustering.zookeeper.cluster=c");
+    CU_ASSERT_EQUAL_FATAL(chdir(test_path("..")), 0);
+    CU_ASSERT_EQUAL_FATAL(odezk_config_load(name, &config, NULL), ODEZK_OK);
+    CU_ASSERT_EQUAL(oz_node_id(config, id), ODEZK_OK);
+    CU_ASSERT_EQUAL_FATAL(chdir("/"), 0);
+    CU_ASSERT_EQUAL(oz_node_id(config, again), ODEZK_OK);
+    CU_ASSERT_STRING_EQUAL(id, again);
+    CU_ASSERT_STRING_EQUAL(odezk_config_get(config, "log4c-file"), test_path("x"));
+    CU_ASSERT_STRING_EQUAL(odezk_config_get(config, "crash-leave-helper"), test_path("y"));
+    CU_ASSERT_EQUAL(strncmp(odezk_config_source(config, "cluster"), name, strlen(name)),
+                    0); /* as opened */
+    odezk_config_free(config);
+    CU_ASSERT_EQUAL(chdir(cwd), 0);
+    test_clear();
+}
+
 /* True when allocation number n was not needed any more. */
 static bool set_failing(odezk_config *config, long n)
 {
@@ -252,6 +284,7 @@ CU_TestInfo test_api[] = {{"arguments", test_arguments},
                           {"settings that fit each other", test_fit},
                           {"auto always fits", test_auto_fits},
                           {"directories", test_directories},
+                          {"a relative directory", test_relative_directory},
                           {"many threads at once", test_threads},
                           {"out of memory", test_no_memory},
                           CU_TEST_INFO_NULL};

@@ -14,8 +14,8 @@
 #include <string.h>
 
 #define IDS 5
-#define ACTIONS 60
-#define RUNS 250
+#define ACTIONS 100
+#define RUNS 1000
 
 static long runs = RUNS, first_seed = 1;
 static unsigned ids; /* in this run */
@@ -149,7 +149,7 @@ static void use_lock(struct world_node *node)
     static const int waits[] = {0, 300, 3000, 20000};
     struct world_attempt *a = any_attempt();
 
-    if (world_random(3) == 0 && !node->crashed)
+    if (world_random(2) && !node->crashed)
         world_lock(node, keys[world_random(2)], waits[world_random(4)]);
     else if (a && a->done)
         world_drop(a);
@@ -258,7 +258,7 @@ static void run(long seed)
     ids = 3 + world_random(IDS - 2);
     for (i = 0; i < ACTIONS && !world_failed(); i++) {
         act();
-        world_pass(world_random(4) ? world_random(100) : world_random(2000));
+        world_pass(world_random(5) ? world_random(60) : world_random(1500));
         world_each(free_closed);
     }
     oz_mem_fail_at(0);
@@ -278,10 +278,13 @@ static void run(long seed)
 
 static void test_walk(void)
 {
+    const struct world_counts *n = world_counts();
     long seed;
 
     for (seed = first_seed; seed < first_seed + runs && world_failures() < 10; seed++)
         run(seed);
+    printf("%ld sessions, %ld joins, %ld masterships, %ld grants, %ld of them lost: ", n->sessions,
+           n->joins, n->masterships, n->grants, n->losses);
     CU_ASSERT_EQUAL(world_failures(), 0);
 }
 

@@ -34,6 +34,7 @@ static struct {
     char context[200];
     bool failed;
     long failures;
+    struct world_counts counts;
     int64_t newest_epoch;
     bool chaos;
     int64_t newest_token[256]; /* by the last character of the key */
@@ -175,6 +176,11 @@ void world_fail(const char *format, ...)
 bool world_failed(void)
 {
     return world.failed;
+}
+
+const struct world_counts *world_counts(void)
+{
+    return &world.counts;
 }
 
 long world_failures(void)
@@ -505,6 +511,7 @@ static void on_mastership(struct world_node *node, const odezk_event *e)
     if (!e->held && !e->reason)
         world_fail("%s: a mastership ended without a reason", node->id);
     node->mastership = e->held;
+    world.counts.masterships += e->held;
     node->epoch = e->epoch;
 }
 
@@ -533,6 +540,7 @@ static void on_session(struct world_node *node, const odezk_event *e)
                    odezk_session_state_name(node->state));
     if (e->generation < node->generation)
         world_fail("%s: the generation went back", node->id);
+    world.counts.sessions += e->generation > node->generation;
     node->state = e->state;
     node->generation = e->generation;
 }
@@ -548,6 +556,7 @@ static void on_event(odezk_cluster *cluster, const odezk_event *e, void *arg)
         break;
     case ODEZK_EVENT_READY:
         node->readies++;
+        world.counts.joins++;
         node->incarnation = e->incarnation;
         break;
     case ODEZK_EVENT_MEMBER:
@@ -811,6 +820,7 @@ static void on_lost(odezk_lock *lock, void *arg)
         world_fail("%s: the loss of %s was told, but it is valid", a->node->id, a->key);
     if (a->released)
         world_fail("%s: the loss of %s was told after its release", a->node->id, a->key);
+    world.counts.losses++;
     if (++a->lost > 1)
         world_fail("%s: the loss of %s was told twice", a->node->id, a->key);
 }
@@ -832,9 +842,10 @@ static void on_lock(int error, odezk_lock *lock, void *arg)
     if (!lock)
         return;
     odezk_lock_on_lost(lock, on_lost, a);
-    if (!odezk_lock_is_valid(lock))
+    if (!odezk_lock_is_valid(lock) || fake_is_doomed(a->node->slot))
         return;
     a->was_valid = true;
+    world.counts.grants++;
     if (token < *newest || token <= 0) /* the same when it was handed over in its process */
         world_fail("%s: %s has the token %" PRId64 " after %" PRId64, a->node->id, a->key, token,
                    *newest);

@@ -72,6 +72,12 @@ void world_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 bool world_failed(void);   /* in this world */
 long world_failures(void); /* in all worlds */
 
+/* What happened in all worlds: a test that makes nothing happen tests nothing. */
+struct world_counts {
+    long sessions, joins, masterships, grants, losses;
+};
+const struct world_counts *world_counts(void);
+
 unsigned world_random(unsigned below);
 
 /* Threads of their own for the dispatchers from here on, and real time. */
