@@ -1,27 +1,27 @@
 # Programs on the public API: they see include/ and nothing else. Not installed.
 EXAMPLE_CPPFLAGS = -D_GNU_SOURCE -I$(top_srcdir)/include
-EXAMPLE_LDFLAGS = $(AM_LDFLAGS) -no-install
+EXAMPLE_LINK = $(AM_LDFLAGS) -no-install
 
 noinst_PROGRAMS += examples/member examples/election examples/lock examples/readme examples/engine/engine
 
 examples_member_SOURCES = examples/member.c
 examples_member_CPPFLAGS = $(EXAMPLE_CPPFLAGS)
-examples_member_LDFLAGS = $(EXAMPLE_LDFLAGS)
+examples_member_LDFLAGS = $(EXAMPLE_LINK)
 examples_member_LDADD = libodezk.la
 
 examples_election_SOURCES = examples/election.c
 examples_election_CPPFLAGS = $(EXAMPLE_CPPFLAGS)
-examples_election_LDFLAGS = $(EXAMPLE_LDFLAGS)
+examples_election_LDFLAGS = $(EXAMPLE_LINK)
 examples_election_LDADD = libodezk.la
 
 examples_lock_SOURCES = examples/lock.c
 examples_lock_CPPFLAGS = $(EXAMPLE_CPPFLAGS)
-examples_lock_LDFLAGS = $(EXAMPLE_LDFLAGS)
+examples_lock_LDFLAGS = $(EXAMPLE_LINK)
 examples_lock_LDADD = libodezk.la
 
 examples_readme_SOURCES = examples/readme.c
 examples_readme_CPPFLAGS = $(EXAMPLE_CPPFLAGS)
-examples_readme_LDFLAGS = $(EXAMPLE_LDFLAGS)
+examples_readme_LDFLAGS = $(EXAMPLE_LINK)
 examples_readme_LDADD = libodezk.la
 
 examples_engine_engine_SOURCES = \
@@ -29,7 +29,7 @@ examples_engine_engine_SOURCES = \
 	examples/engine/store.c examples/engine/store.h examples/engine/takeover.c examples/engine/workers.c
 examples_engine_engine_CPPFLAGS = $(EXAMPLE_CPPFLAGS)
 examples_engine_engine_CFLAGS = $(AM_CFLAGS) $(SQLITE_CFLAGS)
-examples_engine_engine_LDFLAGS = $(EXAMPLE_LDFLAGS)
+examples_engine_engine_LDFLAGS = $(EXAMPLE_LINK)
 examples_engine_engine_LDADD = libodezk.la $(SQLITE_LIBS)
 
 EXTRA_DIST += quickstart .ci/deps doc/engine.md
