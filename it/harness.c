@@ -551,7 +551,7 @@ static void add_tests(CU_pSuite suite, const struct options *options)
         if (options->only && strcmp(options->only, test->name) != 0)
             continue;
         if (reason)
-            printf("skip: %s (%s)\n", test->name, reason);
+            printf("SKIP %s: %s\n", test->name, reason);
         else
             CU_add_test(suite, test->name, run_test);
     }

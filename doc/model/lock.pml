@@ -392,7 +392,7 @@ proctype process(byte i)
         inbox[i] && session[i] ->
         inbox[i] = false;
         if
-        :: state[i] == HELD || state[i] == CREATING || state[i] == TAKING -> wanted[i] = true
+        :: state[i] == CREATING || state[i] == CHECK_CREATE || (state[i] >= TAKING && state[i] <= HELD) -> wanted[i] = true
         :: state[i] == FREE -> state[i] = CHECK_DELETE
         :: else
         fi

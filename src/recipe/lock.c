@@ -296,7 +296,7 @@ bool oz_entry_may_ask(const struct entry *e)
     const struct oz_list *node;
 
     oz_list_each(node, &e->effort->waiting)
-        if (oz_container(node, odezk_lock_request, link)->wait_ms > 0)
+        if (oz_container(node, odezk_lock_request, link)->wait_ms > OZ_ANSWER_WITHIN_MS)
             return false;
     return !oz_entry_unwanted(e) && !e->effort->second_look;
 }
@@ -597,8 +597,8 @@ static void make_dirs(struct entry *e)
     free(dir);
 }
 
-/* Another holds it. Who waits goes to the queue; who does not asks the holder, which may have it only in store, and
- * looks once more. */
+/* Another holds it. Who waits for long goes to the queue. Who does not asks the holder, which may have it only in store, and
+ * looks once more: the wait is one for another that uses the lock, not for its answer. */
 static void found_taken(struct entry *e)
 {
     e->time = oz_now() + SHARED_FOR;

@@ -5,6 +5,8 @@
 #include "recipe/lock.h"
 #include "znode/seat.h"
 
+#define OZ_ANSWER_WITHIN_MS 250 /* a holder that lives answers a request within a few round trips */
+
 struct entry;
 
 struct oz_locks {

@@ -14,7 +14,6 @@
 
 #define RETRY_AFTER (100 * OZ_MS)
 #define ASK_AGAIN OZ_SECOND
-#define ANSWER_WITHIN (250 * OZ_MS) /* a holder that lives answers within a few round trips */
 
 static bool is_ours(const struct entry *e, const struct oz_reply *reply)
 {
@@ -73,7 +72,7 @@ static void request_read(struct entry *e, const struct oz_reply *reply)
     if (reply->rc == OZ_NONODE || !e->effort->watch.path)
         answered(e);
     else if (reply->rc == OZ_OK)
-        oz_entry_later(e, ANSWER_WITHIN, refuse_the_impatient);
+        oz_entry_later(e, OZ_ANSWER_WITHIN_MS * OZ_MS, refuse_the_impatient);
     else
         refuse_the_impatient(e);
 }

@@ -264,8 +264,10 @@ static void find_self(struct oz_membership *m, const struct oz_reply *reply)
     if (!m->seated)
         return;
     if (!listed(reply->names, reply->count, oz_seat_name(m->seat))) {
-        if (!m->list_seated)
-            return; /* the list may be older than the seat; the watch brings a newer one */
+        if (!m->list_seated) { /* the list may be older than the seat */
+            m->list_again = true;
+            return;
+        }
         oz_warn("member", "the member znode %s was removed: joining again", oz_seat_path(m->seat));
         oz_seat_forget(m->seat);
         m->seat = NULL;

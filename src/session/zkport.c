@@ -91,8 +91,13 @@ static void forget(struct call *call)
     free(call);
 }
 
-static void finish(struct call *call, struct oz_reply *reply)
+/* A server that took a client's session over while another ended it answers for good that it is expired, and never
+ * breaks the connection. */
+static void finish(struct call *call, int rc, struct oz_reply *reply)
 {
+    reply->rc = translate(rc);
+    if (rc == ZSESSIONEXPIRED)
+        call->port->events->state(call->port->ctx, OZ_PORT_EXPIRED);
     call->port->events->reply(call->port->ctx, call->token, reply);
     forget(call);
 }
@@ -100,52 +105,52 @@ static void finish(struct call *call, struct oz_reply *reply)
 static void on_void(int rc, const void *data)
 {
     struct call *call = (struct call *)data;
-    struct oz_reply reply = {.rc = translate(rc)};
+    struct oz_reply reply = {0};
 
     if (call->verb == OZ_MULTI && rc != ZOK)
         while (reply.failed + 1 < call->count && (call->results[reply.failed].err == ZOK ||
                                                   call->results[reply.failed].err == ZRUNTIMEINCONSISTENCY))
             reply.failed++;
-    finish(call, &reply);
+    finish(call, rc, &reply);
 }
 
 static void on_stat(int rc, const struct Stat *stat, const void *data)
 {
-    struct oz_reply reply = {.rc = translate(rc)};
+    struct oz_reply reply = {0};
 
     copy_stat(&reply.stat, stat);
-    finish((struct call *)data, &reply);
+    finish((struct call *)data, rc, &reply);
 }
 
 static void on_name(int rc, const char *name, const struct Stat *stat, const void *data)
 {
-    struct oz_reply reply = {.rc = translate(rc), .path = rc == ZOK ? name : NULL};
+    struct oz_reply reply = {.path = rc == ZOK ? name : NULL};
 
     copy_stat(&reply.stat, rc == ZOK ? stat : NULL);
-    finish((struct call *)data, &reply);
+    finish((struct call *)data, rc, &reply);
 }
 
 static void on_data(int rc, const char *value, int len, const struct Stat *stat, const void *data)
 {
-    struct oz_reply reply = {.rc = translate(rc)};
+    struct oz_reply reply = {0};
 
     if (rc == ZOK) {
         reply.data = value;
         reply.len = len > 0 ? (size_t)len : 0;
         copy_stat(&reply.stat, stat);
     }
-    finish((struct call *)data, &reply);
+    finish((struct call *)data, rc, &reply);
 }
 
 static void on_strings(int rc, const struct String_vector *strings, const void *data)
 {
-    struct oz_reply reply = {.rc = translate(rc)};
+    struct oz_reply reply = {0};
 
     if (rc == ZOK && strings && strings->count > 0) {
         reply.names = (const char *const *)strings->data;
         reply.count = (size_t)strings->count;
     }
-    finish((struct call *)data, &reply);
+    finish((struct call *)data, rc, &reply);
 }
 
 static void on_string(int rc, const char *value, const void *data)

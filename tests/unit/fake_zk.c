@@ -1794,11 +1794,12 @@ void fake_print(void)
 {
     size_t i;
 
+    printf("\n");
     pthread_mutex_lock(&lock);
     for (i = 0; i < zk.leader.count; i++) {
         const struct node *node = zk.leader.nodes[i];
 
-        printf("  %s czxid %" PRId64 " owner %" PRIx64 "\n", node->path, node->stat.czxid,
+        printf("    %s czxid %" PRId64 " owner %" PRIx64 "\n", node->path, node->stat.czxid,
                (uint64_t)node->stat.owner);
     }
     pthread_mutex_unlock(&lock);

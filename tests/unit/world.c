@@ -202,7 +202,7 @@ static void log_line(odezk_log_level level, const char *category, const char *li
 {
     (void)level;
     if (arg)
-        fprintf(stderr, "%s: %s\n", category, line);
+        fprintf(stderr, "%6d %s: %s\n", (int)world_now_ms(), category, line);
 }
 
 void world_open(void)
@@ -802,12 +802,28 @@ bool world_is_settled(void *unused)
     return trouble(&who) == NULL;
 }
 
+static void describe(struct world_node *node)
+{
+    int i;
+
+    printf("\n    %s: slot %d, %s, generation %d,%s%s%s sees", node->id, node->slot,
+           odezk_session_state_name(node->state), (int)node->generation,
+           node->crashed ? " crashed," : "", node->cluster->ready ? " ready," : "",
+           odezk_is_master(node->cluster, NULL) ? " master," : "");
+    for (i = 0; i < node->member_count; i++)
+        printf(" %s#%d", node->members[i].id, (int)node->members[i].incarnation);
+    printf(", master %s", node->master);
+}
+
 void world_explain(void)
 {
     const char *who, *what = trouble(&who);
 
-    if (what)
-        world_fail("%s %s", who, what);
+    if (!what)
+        return;
+    world_fail("%s %s", who, what);
+    world_each(describe);
+    fake_print();
 }
 
 /* ---- locks ---- */
