@@ -191,6 +191,6 @@ int oz_node_id(const odezk_config *config, char id[OZ_NODE_ID_SIZE])
     if (rc == ODEZK_OK && config->dir)
         rc = settle(config->dir, host, made);
     if (rc == ODEZK_OK)
-        memcpy(id, made, sizeof made);
+        memcpy(id, made, strlen(made) + 1);
     return rc;
 }

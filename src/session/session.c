@@ -241,6 +241,7 @@ int64_t oz_session_lease_end(const struct oz_session *s)
 /* ---- the lease ---- */
 
 static void write_lease(void *arg);
+static void port_disconnected(struct oz_session *s);
 
 static void lose_lease(struct oz_session *s, const char *why)
 {
@@ -342,6 +343,7 @@ static void leave_server(struct oz_session *s)
         s->conn->hosts = hosts;
         s->conn->fewer = true;
         write_lease(s); /* it is a request that wakes the client up */
+        port_disconnected(s); /* of which the client itself says nothing */
     } else {
         free(hosts);
     }

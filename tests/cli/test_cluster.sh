@@ -143,7 +143,7 @@ test_exec() {
     until_true 10 no_task
     ok $? 'exec: to the whole group'
 
-    start holder exec --lock backup --grace 200 -- sh -c 'trap "echo caught" TERM; echo runs; while :; do sleep 1234.5; done'
+    start holder exec --lock backup --grace 2000 -- sh -c 'trap "echo caught" TERM; echo runs; while :; do sleep 1234.5; done'
     holder=$pid
     sees holder '^runs$'
     kill -STOP $ZK_PIDS

@@ -4,6 +4,7 @@
 #include <CUnit/Basic.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <odezk/log.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -143,6 +144,7 @@ int main(void)
                              CU_SUITE_INFO_NULL};
     unsigned failures;
 
+    odezk_log_set_level(ODEZK_LOG_ERROR); /* damaged files and the like are warned of, on purpose */
     if (CU_initialize_registry() != CUE_SUCCESS || CU_register_suites(suites) != CUE_SUCCESS)
         return 1;
     CU_basic_set_mode(CU_BRM_VERBOSE);
