@@ -5,7 +5,7 @@ check_PROGRAMS += it/faults/faults it/faults/node it/faults/proxy
 
 it_faults_faults_SOURCES = \
 	it/faults/actions.c it/faults/claims.c it/faults/ensemble.c it/faults/faults.c it/faults/faults.h \
-	it/faults/growth.c it/faults/handover.c it/faults/links.c it/faults/loop.c it/faults/members.c \
+	it/faults/growth.c it/faults/handover.c it/faults/helpers.c it/faults/links.c it/faults/loop.c it/faults/members.c \
 	it/faults/network.c it/faults/nodes.c it/faults/process.c it/faults/record.c it/faults/record.h \
 	it/faults/scenario.c it/faults/settle.c it/faults/util.c
 it_faults_faults_CFLAGS = $(IT_COMPILE)
@@ -22,6 +22,6 @@ it_faults_proxy_SOURCES = it/faults/proxy.c
 it_faults_proxy_LDFLAGS = $(FAULTS_LINK)
 
 MINUTES = 60
-soak: odezk$(EXEEXT) it/faults/faults$(EXEEXT) it/faults/node$(EXEEXT) it/faults/proxy$(EXEEXT)
+soak: odezk$(EXEEXT) odezk-reaper$(EXEEXT) odezk-reaper-close$(EXEEXT) it/faults/faults$(EXEEXT) it/faults/node$(EXEEXT) it/faults/proxy$(EXEEXT)
 	it/faults/faults$(EXEEXT) --minutes $(MINUTES)
 .PHONY: soak

@@ -173,6 +173,7 @@ static void one_stalled_server(void)
     odezk_cluster *nodes[6];
     char id[16];
 
+    it_set_timeout(4000);
     for (int i = 0; i < 6; i++) {
         snprintf(id, sizeof id, "n%d", i);
         nodes[i] = it_join(ODEZK_ROLE_MEMBER, id);

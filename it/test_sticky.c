@@ -614,7 +614,7 @@ static void broken_connections(void)
     struct it_proxy *proxy = it_proxy_new("127.0.0.1", 0, 1);
     static struct fighter fighters[12];
     odezk_cluster *nodes[NODES];
-    char servers[64], id[8];
+    char servers[64], id[16];
 
     NEED(proxy != NULL);
     snprintf(servers, sizeof servers, "127.0.0.1:%d", it_proxy_port(proxy));

@@ -112,6 +112,17 @@ static bool begin_stop(void)
     return stop_for(timeouts(1.1, 2.5));
 }
 
+/* From here on its death is noticed by the session timeout only. */
+static bool begin_helper(void)
+{
+    int node = pick_mortal();
+
+    if (!node || !helper_kill(node))
+        return false;
+    nodes[node].helpless = true;
+    return true;
+}
+
 static bool begin_clock(void)
 {
     int node = pick();
@@ -386,6 +397,31 @@ static void heal_servers(int argument)
     end_of_orders();
 }
 
+/* Both are cut off from all others, but not from each other. */
+static void heal_island(int node)
+{
+    heal(node);
+    heal_servers(0);
+}
+
+static bool begin_island(void)
+{
+    int node = servers_rest() ? pick() : 0, server = node ? link_order("where", node, 0, 0) : 0;
+    int ms = timeouts(0.5, 2.5);
+
+    if (!server || !network_can_cut())
+        return false;
+    servers_disturb();
+    node_disturb(node);
+    if (!network_cut(server))
+        say("server %d could not be cut off", server);
+    for (int other = 1; other <= SERVERS; other++)
+        if (other != server)
+            link_order("hole", node, other, BOTH_WAYS);
+    later(ms, heal_island, node);
+    return true;
+}
+
 static bool begin_cut(void)
 {
     int server = dice(1, SERVERS), ms = timeouts(0.5, 3);
@@ -406,6 +442,7 @@ static bool begin_cut(void)
 static struct action actions[] = {
     {"kill", 12, begin_kill, "a node killed (SIGKILL) and restarted", true, 0},
     {"cut-kill", 4, begin_cut_kill, "a node killed while it is cut off", true, 0},
+    {"helper", 4, begin_helper, "the helper process of a node killed", true, 0},
     {"pause", 10, begin_pause, "a node stopped, shorter than the timeout", true, 0},
     {"stop", 12, begin_stop, "a node stopped, longer than the timeout", true, 0},
     {"partition", 12, begin_partition, "a node cut off from all servers", true, 0},
@@ -423,6 +460,7 @@ static struct action actions[] = {
     {"clock", 4, begin_clock, "the wall clock of a node jumps", true, 0},
     {"silent", 8, begin_silent, "one server stopped (SIGSTOP)", true, 0},
     {"cut", 6, begin_cut, "one server cut off from the others", true, 0},
+    {"island", 6, begin_island, "a node and its server cut off from all others", true, 0},
     {"restart", 5, begin_restart, "one server killed and restarted", true, 0},
     {"restart-all", 2, begin_restart_all, "all servers killed and restarted", true, 0},
     {"frozen", 3, begin_frozen, "all servers stopped, longer than the timeout", true, 0},

@@ -109,10 +109,9 @@ void ensemble_start(void)
     char path[PATH_MAX + 64], tick[16];
     const char *argv[] = {path, "sandbox",   "--servers", "3", "--tick",
                           tick, "--control", "--json",    NULL};
-    int ms = options.timeout_ms / 8;
 
     snprintf(path, sizeof path, "%s", program("odezk"));
-    snprintf(tick, sizeof tick, "%d", ms < 100 ? 100 : ms);
+    snprintf(tick, sizeof tick, "%d", options.tick_ms);
     sandbox.farewell = SIGTERM; /* it has files to remove */
     child_start(&sandbox, argv, true, -1, NULL);
     read_announcement();

@@ -15,16 +15,18 @@ enum { ROUND_MS = 40000, ROUNDS_TO_LEAVE = 4 };
 struct options options = {.minutes = 3, .nodes = 5, .timeout_ms = 2000, .rounds = 10};
 
 static const char help[] =
-    "usage: faults [--seed N] [--minutes M] [--timeout MS] [--nodes N] [--only ACTION,…]\n"
+    "usage: faults [--seed N] [--minutes M] [--timeout MS] [--tick MS] [--nodes N] [--only "
+    "ACTION,…]\n"
     "              [--scenario NAME [--rounds N]] [--logs DIR] [--no-namespace]\n"
     "\n"
     "  --seed N         repeat the choices of an earlier run\n"
     "  --minutes M      how long (default 3)\n"
     "  --timeout MS     the session timeout (default 2000)\n"
+    "  --tick MS        the servers' tick (default: a fifth of the session timeout)\n"
     "  --nodes N        3 to 5 nodes (default 5)\n"
     "  --only ACTIONS   only these actions\n"
     "  --scenario NAME  one situation again and again instead: kill, stop, partition, silent,\n"
-    "                   restart-all, ensemble-away, ensemble-frozen\n"
+    "                   island, restart-all, ensemble-away, ensemble-frozen\n"
     "  --rounds N       how often (default 10)\n"
     "  --logs DIR       keep what the nodes logged in this directory\n"
     "  --no-namespace   do not make a network of its own\n"
@@ -40,12 +42,17 @@ static int usage(void)
 
 static bool parse(int argc, char **argv)
 {
-    static const struct option known[] = {
-        {"seed", required_argument, NULL, 's'},    {"minutes", required_argument, NULL, 'm'},
-        {"timeout", required_argument, NULL, 't'}, {"nodes", required_argument, NULL, 'n'},
-        {"only", required_argument, NULL, 'o'},    {"scenario", required_argument, NULL, 'c'},
-        {"rounds", required_argument, NULL, 'r'},  {"logs", required_argument, NULL, 'l'},
-        {"no-namespace", no_argument, NULL, 'x'},  {0}};
+    static const struct option known[] = {{"seed", required_argument, NULL, 's'},
+                                          {"minutes", required_argument, NULL, 'm'},
+                                          {"timeout", required_argument, NULL, 't'},
+                                          {"nodes", required_argument, NULL, 'n'},
+                                          {"tick", required_argument, NULL, 'k'},
+                                          {"only", required_argument, NULL, 'o'},
+                                          {"scenario", required_argument, NULL, 'c'},
+                                          {"rounds", required_argument, NULL, 'r'},
+                                          {"logs", required_argument, NULL, 'l'},
+                                          {"no-namespace", no_argument, NULL, 'x'},
+                                          {0}};
 
     for (int opt; (opt = getopt_long(argc, argv, "", known, NULL)) != -1;) {
         if (opt == 's')
@@ -56,6 +63,8 @@ static bool parse(int argc, char **argv)
             options.timeout_ms = atoi(optarg);
         else if (opt == 'n')
             options.nodes = atoi(optarg);
+        else if (opt == 'k')
+            options.tick_ms = atoi(optarg);
         else if (opt == 'o')
             options.only = optarg;
         else if (opt == 'c')
@@ -69,6 +78,8 @@ static bool parse(int argc, char **argv)
         else
             return false;
     }
+    if (options.tick_ms <= 0)
+        options.tick_ms = options.timeout_ms / 5;
     return optind == argc && options.minutes > 0 && options.timeout_ms >= 1000 &&
            options.nodes >= 3 && options.nodes <= NODES_MAX && options.rounds > 0 &&
            (!options.only || actions_choose(options.only)) &&
@@ -140,8 +151,8 @@ static int report(void)
 {
     long sum = 0;
 
-    printf("\nseed %llu, session timeout %d ms, %d nodes, %.1f minutes\n",
-           (unsigned long long)options.seed, options.timeout_ms, options.nodes,
+    printf("\nseed %llu, session timeout %d ms, tick %d ms, %d nodes, %.1f minutes\n",
+           (unsigned long long)options.seed, options.timeout_ms, options.tick_ms, options.nodes,
            seconds(record_now()) / 60);
     actions_report();
     claims_report();

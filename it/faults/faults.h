@@ -16,7 +16,7 @@ enum { NODES_MAX = 5, SERVERS = 3 };
 
 struct options {
     uint64_t seed;
-    int minutes, nodes, timeout_ms;
+    int minutes, nodes, timeout_ms, tick_ms;
     const char *only, *scenario, *logs;
     int rounds;
     bool no_namespace;
@@ -152,6 +152,7 @@ struct node {
     bool stopped;          /* by SIGSTOP */
     bool busy;             /* a fault is on */
     bool leaves;           /* told to leave, and not yet to join again */
+    bool helpless;         /* its helper was killed */
     int64_t calm_since;    /* since when no fault is on; INT64_MAX: one is */
     struct seen seen;
     struct count count;
@@ -175,6 +176,11 @@ int claiming_master(int64_t *epoch);
 /* What the calls of a node's process came to, since it was last asked. */
 void nodes_count(void);
 void nodes_report(void);
+
+/* ---- helpers.c: the nodes' helper processes ---- */
+
+int helpers_count(int node);
+bool helper_kill(int node); /* false: it has none */
 
 /* ---- growth.c ---- */
 

@@ -60,7 +60,8 @@ static bool no_more_than_at_first(void *arg)
 {
     const struct node *n = arg;
 
-    return count_fds(n->number) <= n->growth.fds && count_threads(n->number) <= n->growth.threads;
+    return helpers_count(n->number) <= 1 && count_fds(n->number) <= n->growth.fds &&
+           count_threads(n->number) <= n->growth.threads;
 }
 
 static void remember_longest(const struct node *n)
@@ -91,8 +92,10 @@ void growth_check(int node)
     /* An old connection may be closing still. */
     if (!g->told && !pump_until(PATIENCE_MS, no_more_than_at_first, n)) {
         g->told = true;
-        violation(CHECK_GROWTH, "n%d had %ld descriptors and %ld threads, and has %ld and %ld",
-                  node, g->fds, g->threads, count_fds(node), count_threads(node));
+        violation(CHECK_GROWTH,
+                  "n%d had %ld descriptors and %ld threads, and has %ld and %ld, and %d helpers",
+                  node, g->fds, g->threads, count_fds(node), count_threads(node),
+                  helpers_count(node));
     }
     if (!g->told && g->memory > 2 * g->first_memory && g->memory > g->first_memory + MEMORY_KB) {
         g->told = true;

@@ -10,6 +10,7 @@ struct incarnation {
     int node;
     int64_t number;
     int64_t killed;                  /* when its process was killed; 0 */
+    bool helpless;                   /* and its helper before it */
     int64_t gone_for[NODES_MAX + 1]; /* the handle of each node that saw it go; 0 */
 };
 
@@ -64,7 +65,7 @@ static void saw_going(struct node *n, int node, int64_t number, int64_t time)
     i->gone_for[n->number] = handle_of(n);
     if (!i->killed)
         return;
-    if (n->calm_since < i->killed && servers_calm_since < i->killed)
+    if (!i->helpless && n->calm_since < i->killed && servers_calm_since < i->killed)
         times_add(&calm, time - i->killed);
     else
         times_add(&disturbed, time - i->killed);
@@ -133,8 +134,13 @@ void members_event(int node, const struct event *e)
 
 void members_killed(int node, int64_t time)
 {
-    if (nodes[node].seen.incarnation != NOBODY)
-        find(node, nodes[node].seen.incarnation)->killed = time;
+    struct incarnation *i;
+
+    if (nodes[node].seen.incarnation == NOBODY)
+        return;
+    i = find(node, nodes[node].seen.incarnation);
+    i->killed = time;
+    i->helpless = nodes[node].helpless;
 }
 
 void members_left(int node)

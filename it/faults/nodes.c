@@ -52,7 +52,7 @@ void node_start(int node)
     n->record = record_make(&fd);
     if (!n->record)
         give_up("no memory for the records of a node");
-    n->stopped = n->leaves = false;
+    n->stopped = n->leaves = n->helpless = false;
     members_forget(node, 0);
     n->count = (struct count){0};
     n->growth = (struct growth){0};
@@ -160,7 +160,7 @@ void node_kill(int node)
 
     if (!n->record)
         return;
-    if (claiming_master(&epoch) == node)
+    if (claiming_master(&epoch) == node && !n->helpless)
         handover_begin("kill", now, epoch);
     members_killed(node, now);
     child_kill(&n->child);

@@ -146,6 +146,26 @@ static void silence_server(int round)
     end_round(epoch);
 }
 
+/* The master keeps its connection to a server that is cut off from the others. */
+static void make_island(int round)
+{
+    int64_t epoch;
+    int master, server = have_follower(&master, &epoch);
+
+    (void)round;
+    if (!network_cut(server))
+        give_up("this needs a network of its own");
+    for (int other = 1; other <= SERVERS; other++)
+        if (other != server)
+            link_order("hole", master, other, 3);
+    handover_begin("island", record_now(), epoch);
+    pump(2 * options.timeout_ms);
+    network_cut(0);
+    link_order("pass", master, 0, 0);
+    await_servers();
+    end_round(epoch);
+}
+
 static void stop_and_start_all(int ms)
 {
     int64_t epoch, time;
@@ -205,6 +225,7 @@ static const struct scenario {
     {"stop", stop_master, "the master stopped for 2 timeouts, then continued"},
     {"partition", cut_master_off, "the master cut off for 2 timeouts"},
     {"silent", silence_server, "the master's server, not the leader, stopped for 1.5 timeouts"},
+    {"island", make_island, "the master and its server cut off for 2 timeouts"},
     {"restart-all", restart_all, "all servers killed and restarted"},
     {"ensemble-away", be_away, "all servers killed, and restarted after 2 timeouts"},
     {"ensemble-frozen", freeze_all, "all servers stopped for 2 timeouts, then continued"},

@@ -14,3 +14,5 @@ odezk_reaper_LDFLAGS =
 odezk_reaper_close_SOURCES = src/reaper/close.c src/reaper/record.h
 odezk_reaper_close_LDFLAGS = $(AM_LDFLAGS) -Wl,--as-needed
 odezk_reaper_close_LDADD = libcore.la
+
+EXTRA_DIST += doc/reaper.md

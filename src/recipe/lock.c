@@ -20,6 +20,9 @@
  * other each time. */
 #define SHARED_FOR (2 * OZ_SECOND)
 #define REMEMBERED_MAX 1000
+/* How soon a thread that goes on with the same lock comes back. Whether the dispatcher or the thread is faster must not
+ * decide how long a node's turn is: equal nodes are to get equal shares. */
+#define AT_ONCE (OZ_MS / 5)
 
 /* The lease is back. Idle locks are left alone: their order tells how long they were not used. */
 static void go_on(struct entry *e)
@@ -378,14 +381,14 @@ static void post_work(struct entry *e)
     oz_dispatch_post(locks->grants->dispatch, &locks->work_msg);
 }
 
-static bool others_may_wait(const struct entry *e);
+static bool others_may_wait(const struct entry *e, int64_t now);
 
 static bool may_stick(const struct entry *e, int64_t now)
 {
     const struct oz_locks *locks = e->locks;
     const char *p = locks->sticky_spaces;
 
-    if (others_may_wait(e) || e->evict || e->time > now || locks->sticky_max == 0)
+    if (others_may_wait(e, now) || e->evict || locks->sticky_max == 0)
         return false;
     if (strcmp(p, "all") == 0 || strcmp(p, "none") == 0)
         return *p == 'a';
@@ -418,19 +421,20 @@ static void released(void *arg, odezk_lock *grant)
 
     oz_grant_forget(grant);
     e->grant = NULL;
+    e->released = now;
     if (oz_entry_unwanted(e) && may_stick(e, now))
         keep(e, now);
     else
         post_work(e);
 }
 
-/* Without an inbox they could not have told us. */
-static bool others_may_wait(const struct entry *e)
+/* They said so, or did a moment ago; or they could not have told us, for lack of an inbox. */
+static bool others_may_wait(const struct entry *e, int64_t now)
 {
-    return e->wanted || !e->locks->inbox[0] || e->inbox_turn != e->locks->inbox_turn;
+    return e->wanted || e->time > now || !e->locks->inbox[0] || e->inbox_turn != e->locks->inbox_turn;
 }
 
-static odezk_lock *new_grant(struct entry *e)
+static odezk_lock *new_grant(struct entry *e, int64_t now)
 {
     odezk_lock *grant = oz_grant_new(e->locks->grants, e->czxid, released, e);
 
@@ -439,15 +443,16 @@ static odezk_lock *new_grant(struct entry *e)
     unlist(e);
     e->grant = grant;
     e->evict = false;
-    if (others_may_wait(e) && e->turns < USHRT_MAX)
+    if (others_may_wait(e, now) && e->turns < USHRT_MAX)
         e->turns++;
+    e->eager |= now - e->released < AT_ONCE;
     return grant;
 }
 
 /* Others wait, and this process had its turn. */
-static bool turn_is_over(const struct entry *e)
+static bool turn_is_over(const struct entry *e, int64_t now)
 {
-    return others_may_wait(e) && e->turns > e->locks->handovers;
+    return others_may_wait(e, now) && e->turns > e->locks->handovers;
 }
 
 odezk_lock *oz_locks_grant_now(struct oz_locks *locks, const char *space, const char *key)
@@ -455,14 +460,16 @@ odezk_lock *oz_locks_grant_now(struct oz_locks *locks, const char *space, const 
     char name[NAME_SIZE];
     odezk_lock *grant = NULL;
     struct entry *e;
+    int64_t now;
 
     make_name(name, space, key);
     lock(locks);
+    now = oz_now();
     e = find_entry(locks, name);
     /* A lease that holds belongs to the session that the entry was made in: its end frees the entry first. */
-    if (e && e->state == HELD && !e->grant && oz_entry_unwanted(e) && !turn_is_over(e) && !locks->closed &&
-        oz_now() < oz_session_lease_end(locks->session))
-        grant = new_grant(e);
+    if (e && e->state == HELD && !e->grant && oz_entry_unwanted(e) && !turn_is_over(e, now) && !locks->closed &&
+        now < oz_session_lease_end(locks->session))
+        grant = new_grant(e, now);
     unlock(locks);
     return grant;
 }
@@ -470,7 +477,7 @@ odezk_lock *oz_locks_grant_now(struct oz_locks *locks, const char *space, const 
 static void grant_next(struct entry *e)
 {
     odezk_lock_request *request = oz_container(e->effort->waiting.next, odezk_lock_request, link);
-    odezk_lock *grant = new_grant(e);
+    odezk_lock *grant = new_grant(e, oz_now());
 
     if (!grant) {
         finish(request, ODEZK_ENOMEM, NULL, NULL);
@@ -672,11 +679,23 @@ void oz_entry_create(struct entry *e)
 static void give_back(struct entry *e)
 {
     if (need_effort(e)) {
+        oz_entry_stop(e);
         delete_lock(e);
     } else { /* out of memory: later */
         e->evict = true;
         post_work(e);
     }
+}
+
+/* Others wait, but it is our turn, and the thread that released the lock is expected back. */
+static bool expect_back(struct entry *e, int64_t now)
+{
+    if (!e->eager || !e->effort || !others_may_wait(e, now) || turn_is_over(e, now))
+        return false;
+    e->eager = now - e->released < AT_ONCE;
+    if (e->eager)
+        oz_entry_later(e, e->released + AT_ONCE - now, oz_entry_step);
+    return e->eager;
 }
 
 static void step_held(struct entry *e)
@@ -686,12 +705,14 @@ static void step_held(struct entry *e)
     if (e->grant)
         return;
     unlist(e);
-    if (!oz_entry_unwanted(e) && !turn_is_over(e)) {
+    if (!oz_entry_unwanted(e) && !turn_is_over(e, now)) {
         if (oz_session_granting(e->locks->session))
             grant_next(e);
         return; /* otherwise when the lease is back */
     }
-    e->queue_first = e->wanted || turn_is_over(e);
+    if (oz_entry_unwanted(e) && expect_back(e, now))
+        return;
+    e->queue_first = e->wanted || turn_is_over(e, now);
     if (e->wanted || !e->locks->inbox[0]) /* who cannot be asked counts how often in a row it takes the lock */
         e->time = now + SHARED_FOR;
     if (oz_entry_unwanted(e) && may_stick(e, now) && e->locks->sticky_count < e->locks->sticky_max) {
@@ -727,7 +748,11 @@ static void step_free(struct entry *e)
     }
     if (!oz_session_granting(session) || oz_session_id(session) == 0)
         return;
-    if (e->effort->contended || (e->queue_first && e->time > oz_now()))
+    if (e->time <= oz_now()) { /* whoever waited had the time to come first */
+        e->queue_first = false;
+        e->turns = 0;
+    }
+    if (e->effort->contended || e->queue_first)
         oz_entry_queue(e);
     else
         oz_entry_create(e);
@@ -822,7 +847,7 @@ static void want(struct oz_locks *locks, const char *name)
     }
     if (e->state != HELD && e->state != CREATING && e->state != TAKING)
         return;
-    if (!e->wanted)
+    if (!others_may_wait(e, oz_now()))
         e->turns = 0;
     e->wanted = true;
     if (e->state == HELD && !e->working)
@@ -943,6 +968,7 @@ void oz_locks_acquire(struct oz_locks *locks, odezk_lock_request *request)
             drop_entry(e);
     } else {
         request->entry = e;
+        e->eager |= oz_now() - e->released < AT_ONCE;
         if (e->state == FREE)
             unlist(e);
         oz_list_append(&e->effort->waiting, &request->link);

@@ -70,6 +70,7 @@ struct entry {
     odezk_lock *grant;     /* who has it in this process */
     int64_t czxid;         /* of the lock's znode: the fencing token */
     int64_t time;          /* idle: since when; otherwise until when others are expected to want it too */
+    int64_t released;      /* when it last was */
     unsigned inbox_turn;   /* of the inbox that the znode names */
     unsigned short turns;  /* grants since others may be waiting */
     unsigned char state;
@@ -77,6 +78,7 @@ struct entry {
     bool queue_first; /* we had our turn: others go before us */
     bool working;     /* in `work` */
     bool evict;       /* not to be kept, to make room */
+    bool eager;       /* who released it took it again at once */
     unsigned char space; /* length of the space in the name */
     char name[];         /* "space/key" */
 };

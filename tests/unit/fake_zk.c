@@ -1738,9 +1738,14 @@ int64_t fake_session(int slot)
 int64_t fake_session_end(int slot)
 {
     const struct port *p;
-    int64_t end;
+    int64_t end = OZ_NEVER;
 
-    LOCKED(p = port_on(slot); end = p && id_of(p) ? p->session->touched + p->session->timeout : 0);
+    pthread_mutex_lock(&lock);
+    for (p = zk.ports; p; p = p->next)
+        if (p->slot == slot && p->session && !p->session->forced &&
+            p->session->touched + p->session->timeout < end)
+            end = p->session->touched + p->session->timeout;
+    pthread_mutex_unlock(&lock);
     return end;
 }
 

@@ -93,10 +93,12 @@ int fake_below(const char *dir); /* all nodes below */
 /* The name of the child number i of a directory, in the order of creation; to be freed. */
 char *fake_child(const char *dir, int i);
 int fake_ephemerals(void);
-int fake_watches(int slot);         /* that the server holds for the client */
-int fake_ports(void);               /* open ones */
-int64_t fake_session(int slot);     /* of the open port; 0: none */
-int64_t fake_session_end(int slot); /* when the leader will end the session, if it hears no more */
+int fake_watches(int slot);     /* that the server holds for the client */
+int fake_ports(void);           /* open ones */
+int64_t fake_session(int slot); /* of the open port; 0: none */
+/* When the leader ends the session, or has ended it, if it hears no more from now on; OZ_NEVER:
+ * there is none. */
+int64_t fake_session_end(int slot);
 /* Whether its session was ended before its time, which the client was not told yet: no lease
  * foresees that. */
 bool fake_is_doomed(int slot);

@@ -332,8 +332,25 @@ static void check_locks(void)
                            world.attempts[i].node->id, world.attempts[k].node->id);
 }
 
+/* Should the follower die at this moment, without another word to its leader, the session must
+ * outlive the lease. */
+static void check_lease(const struct world_node *node)
+{
+    int64_t lease = oz_session_lease_end(node->cluster->session),
+            end = fake_session_end(node->slot);
+
+    if (lease && end != OZ_NEVER && lease + WORLD_TIMEOUT * OZ_MS / 40 > end)
+        world_fail("%s: its lease ends %" PRId64 " us too late", node->id,
+                   (lease + WORLD_TIMEOUT * OZ_MS / 40 - end) / 1000);
+}
+
 static void check(void)
 {
+    int i;
+
+    for (i = 0; i < WORLD_NODES; i++)
+        if (world.nodes[i].cluster)
+            check_lease(&world.nodes[i]);
     check_masters();
     check_locks();
 }
@@ -387,11 +404,7 @@ static int64_t next_timer(int64_t at)
 
 static void pass(int64_t at, int64_t until)
 {
-    if (at > until)
-        at = until;
-    if (at > atomic_load(&world.now))
-        atomic_store(&world.now, at);
-    check();
+    world_jump_to(at < until ? at : until);
 }
 
 /* Anything may be next, and anything may take its time. */
@@ -454,10 +467,16 @@ bool world_wait(bool (*condition)(void *arg), void *arg, int64_t ms)
     return true;
 }
 
+void world_jump_to(int64_t at)
+{
+    if (at > atomic_load(&world.now))
+        atomic_store(&world.now, at);
+    check();
+}
+
 void world_jump(int64_t ms)
 {
-    atomic_fetch_add(&world.now, ms * OZ_MS);
-    check();
+    world_jump_to(oz_now() + ms * OZ_MS);
 }
 
 /* ---- events ---- */

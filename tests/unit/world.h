@@ -94,6 +94,7 @@ void world_pass(int64_t ms);
 bool world_wait(bool (*condition)(void *arg), void *arg, int64_t ms);
 /* Moves the clock without letting anybody do anything. */
 void world_jump(int64_t ms);
+void world_jump_to(int64_t at); /* of oz_now() */
 int64_t world_now_ms(void);
 /* Whether turns choose at random what is next, and how long it takes. */
 void world_set_chaos(bool chaos);
