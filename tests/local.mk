@@ -1,4 +1,7 @@
 # What needs no ZooKeeper server: `make check` runs it. Each kind of test has a fragment of its own.
+TESTS += tests/layers.sh
+EXTRA_DIST += tests/layers.sh
+
 check_PROGRAMS += tests/unit/test_log
 TESTS += tests/unit/test_log
 tests_unit_test_log_SOURCES = tests/unit/test_log.c

@@ -122,22 +122,29 @@ static bool is_at_follower(void *arg)
     return server != 0 && server != place->leader;
 }
 
-/* The server that the master is connected to, and which is not the leader, says nothing any more.
- */
-static void silence_server(int round)
+/* Has the master connected to a server that is not the leader; that server. */
+static int have_follower(int *master, int64_t *epoch)
 {
-    int64_t epoch;
-    struct place place = {need_master(&epoch), ensemble_leader()};
-    int server;
+    struct place place = {need_master(epoch), ensemble_leader()};
 
-    (void)round;
     link_order("refuse", place.node, place.leader, 0);
     if (!pump_until(5000, is_at_follower, &place))
         give_up("the master does not connect to a follower");
     link_order("pass", place.node, 0, 0);
-    server = link_order("where", place.node, 0, 0);
-    need_master(&epoch);
-    pump(options.timeout_ms); /* a lease of its own on this connection */
+    *master = need_master(epoch);
+    /* A lease from this connection, and not always at the same point of its period. */
+    pump(options.timeout_ms + dice(0, options.timeout_ms / 3));
+    return *master == place.node ? link_order("where", place.node, 0, 0)
+                                 : have_follower(master, epoch);
+}
+
+/* The server that the master is connected to, and which is not the leader, says nothing. */
+static void silence_server(int round)
+{
+    int64_t epoch;
+    int master, server = have_follower(&master, &epoch);
+
+    (void)round;
     servers_disturb();
     ensemble_order("pause", server);
     pump(options.timeout_ms * 3 / 2);

@@ -18,8 +18,11 @@ static void say(struct rig *r, const char *word)
 static void on_event(void *self, enum oz_session_event event)
 {
     static const char *const names[] = {"UP", "SUSPENDED", "RESUMED", "HELD", "LOST", "DOWN"};
+    struct rig *r = self;
 
-    say(self, names[event]);
+    say(r, names[event]);
+    if (event == OZ_LEASE_LOST && oz_session_lease_end(r->s) > oz_now())
+        say(r, "(LATE)"); /* somebody may have trusted a grant again before it ended */
 }
 
 static void on_state(void *arg, odezk_session_state state, const char *why)

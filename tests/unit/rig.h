@@ -10,12 +10,14 @@ struct rig {
     struct oz_dispatch *d;
     struct oz_session *s;
     int slot;
-    char said[4000]; /* what listeners and states said, a word each: "connecting connected UP HELD" */
+    char said[4000]; /* what listeners and states said, a word each: "connecting connected UP HELD"
+                      */
     int refused;     /* an error code */
     bool closed;
 };
 
-/* In a world that has begun. Settings are pairs of name and value, NULL at the end; the session is not started. */
+/* In a world that has begun. Settings are pairs of name and value, NULL at the end; the session is
+ * not started. */
 void rig_make(struct rig *r, int slot, const char *servers, ...);
 /* The same for one server, started and connected. */
 void rig_open(struct rig *r, int slot);

@@ -44,8 +44,9 @@ static void test_new_session(void)
     CU_ASSERT_EQUAL(oz_lease_end(&lease), 0);
 }
 
-/* A write was acknowledged at 108 s. The follower then fell silent before it told the leader, which last heard of the session
- * when it was made: the obvious rule, "sent + timeout", would hold on until 117.75. */
+/* A write was acknowledged at 108 s. The follower then fell silent before it told the leader, which
+ * last heard of the session when it was made: the obvious rule, "sent + timeout", would hold on
+ * until 117.75. */
 static void test_silent_follower(void)
 {
     start();
@@ -106,8 +107,8 @@ static void test_reconnection(void)
     CU_ASSERT_TRUE(ends_at(122.45));
 }
 
-/* Thousands of requests a second must not push out what proves something, not even while answers take longer than the
- * lag, and not with a lag of nothing. */
+/* Thousands of requests a second must not push out what proves something, not even while answers
+ * take longer than the lag, and not with a lag of nothing. */
 static void flood(double lag, double rtt, double between)
 {
     int64_t worst = 0;
@@ -209,10 +210,14 @@ static void test_against_a_model(void)
 
 /* ---- on the ensemble ---- */
 
-/* An idle node, whose follower dies at any moment: the leader must outlive the lease. The world checks that at each
- * step; here, that the obvious rule would not have done. */
+/* An idle node, whose follower may die at any moment without another word to its leader: the
+ * session must outlive the lease. It would not outlive "sent + timeout" of the last acknowledged
+ * write. */
 static void test_obvious_rule_is_wrong(void)
 {
+    struct oz_request write = {.verb = OZ_DELETE, .path = "/nothing"};
+    struct rig_reply reply = {.count = 1};
+    int64_t sent = oz_now(), obvious = 0;
     bool wrong = false;
     struct rig r;
     int i;
@@ -220,14 +225,213 @@ static void test_obvious_rule_is_wrong(void)
     world_begin(1);
     rig_open(&r, 1);
     for (i = 0; i < 1000; i++) {
-        int64_t obvious;
-
+        if (reply.count) {
+            obvious = sent + WORLD_TIMEOUT * OZ_MS;
+            reply.count = 0;
+            sent = oz_now();
+            CU_ASSERT_PTR_NOT_NULL(oz_submit(r.s, &write, rig_replied, &reply));
+        }
         rig_pass(&r, 10);
-        obvious = oz_session_newest_ack(r.s) + WORLD_TIMEOUT * OZ_MS - WORLD_TIMEOUT * OZ_MS / 40;
         wrong |= obvious > fake_session_end(1);
-        CU_ASSERT_TRUE(oz_session_lease_end(r.s) <= fake_session_end(1));
+        CU_ASSERT_TRUE(oz_session_granting(r.s));
+        CU_ASSERT_TRUE(oz_session_lease_end(r.s) + WORLD_TIMEOUT * OZ_MS / 40 <=
+                       fake_session_end(1));
     }
     CU_ASSERT_TRUE(wrong);
     rig_close(&r);
     world_end();
+}
+
+/* The dispatcher stands still for a while, its answers wait in its queue. A lapse must be told
+ * before they prolong the lease, else whoever asks in between trusts a grant that was over for a
+ * while. */
+static void test_lapse_is_told_first(void)
+{
+    bool lapsed = false, held_again = false;
+    struct rig r;
+    int pause, i;
+
+    for (pause = 100; pause < 5000; pause += 50) {
+        world_begin(1);
+        rig_open(&r, 1);
+        rig_pass(&r, 5000 + pause % 700);
+        r.said[0] = '\0';
+        fake_hold(1, 50 * OZ_MS);
+        for (i = 0; i < 100 && fake_in_flight(1) == 0; i++) {
+            world_jump(10);
+            oz_dispatch_step(r.d, 0);
+        }
+        for (i = 0; i < pause; i += 50) {
+            world_jump(50);
+            while (fake_step())
+                ;
+        }
+        oz_dispatch_step(r.d, 0);
+        CU_ASSERT_PTR_NULL(strstr(r.said, "LATE"));
+        lapsed |= strcmp(r.said, "LOST") == 0;
+        held_again |= strcmp(r.said, "LOST HELD") == 0;
+        rig_close(&r);
+        world_end();
+    }
+    CU_ASSERT_TRUE(lapsed);
+    CU_ASSERT_TRUE(held_again);
+}
+
+/* Disconnected, the lease runs out while the session lives on; connected again, it is held again.
+ */
+static void test_lapse_while_cut_off(void)
+{
+    struct rig r;
+
+    world_begin(1);
+    rig_open(&r, 1);
+    rig_pass(&r, 5000);
+    CU_ASSERT_TRUE(rig_said(&r, ""));
+    fake_cut(1, WORLD_TIMEOUT * 85 / 100 * OZ_MS, false);
+    rig_pass(&r, WORLD_TIMEOUT / 4);
+    CU_ASSERT_TRUE(rig_said(&r, "suspended SUSPENDED"));
+    CU_ASSERT_TRUE(oz_session_granting(r.s));
+    rig_pass(&r, WORLD_TIMEOUT * 59 / 100);
+    CU_ASSERT_TRUE(rig_said(&r, "LOST"));
+    CU_ASSERT_STRING_EQUAL(oz_session_loss(r.s), "lease");
+    CU_ASSERT_FALSE(oz_session_granting(r.s));
+    rig_pass(&r, WORLD_TIMEOUT / 20);
+    CU_ASSERT_TRUE(rig_said(&r, "connected RESUMED"));
+    rig_pass(&r, WORLD_TIMEOUT);
+    CU_ASSERT_TRUE(rig_said(&r, "HELD"));
+    CU_ASSERT_EQUAL(oz_session_generation(r.s), 1);
+    rig_close(&r);
+    world_end();
+}
+
+/* A disconnection shorter than the lease ends nothing. */
+static void test_short_disconnections(void)
+{
+    struct rig r;
+    int i;
+
+    world_begin(1);
+    rig_open(&r, 1);
+    for (i = 0; i < 20; i++) {
+        rig_pass(&r, WORLD_TIMEOUT / 2);
+        fake_cut(1, WORLD_TIMEOUT / 4 * OZ_MS, i % 2);
+        rig_pass(&r, WORLD_TIMEOUT / 2);
+        CU_ASSERT_TRUE(rig_said(&r, "suspended SUSPENDED connected RESUMED"));
+        CU_ASSERT_TRUE(oz_session_granting(r.s));
+    }
+    rig_close(&r);
+    world_end();
+}
+
+/* Settings: a larger margin, a larger lag, and what the servers negotiate. */
+static void test_settings(void)
+{
+    struct rig r;
+
+    world_begin(1);
+    fake_set_timeout(6000);
+    rig_make(&r, 1, "127.0.0.1:1", "lease-margin", "500", "lease-lag", "300", "lease-write-period",
+             "200", NULL);
+    oz_session_start(r.s);
+    rig_run(&r);
+    CU_ASSERT_EQUAL(oz_session_timeout(r.s), 6000);
+    CU_ASSERT_EQUAL(oz_session_lease_end(r.s), oz_now() + 5500 * OZ_MS);
+    rig_pass(&r, 10000);
+    CU_ASSERT_TRUE(oz_session_lease_end(r.s) >= oz_now() + (5500 - 300 - 2 * 200 - 10) * OZ_MS);
+    CU_ASSERT_TRUE(oz_session_lease_end(r.s) <= oz_now() + (5500 - 300) * OZ_MS);
+    rig_close(&r);
+    world_end();
+}
+
+/* ---- what programs see ---- */
+
+static struct world_node *node;
+static struct world_attempt *held;
+
+static void become_holder(void)
+{
+    world_begin(1);
+    node = world_node("a", ODEZK_ROLE_MEMBER, 1);
+    world_start(node);
+    CU_ASSERT_TRUE_FATAL(world_wait(world_is_settled, NULL, 10000));
+    held = world_lock(node, "k", 1000);
+    CU_ASSERT_TRUE_FATAL(world_wait(world_is_done, held, 1000));
+    CU_ASSERT_TRUE(world_holds(held));
+    world_pass(3000);
+}
+
+/* The whole process stands still, and when it goes on the first thing that happens is a question:
+ * no timer ran, no message came. The answer must be no as soon as another could be master or
+ * holder. */
+static void test_stopped_process(void)
+{
+    int64_t epoch = -1, end;
+
+    become_holder();
+    end = oz_session_lease_end(node->cluster->session);
+    world_jump_to(end - 1);
+    CU_ASSERT_TRUE(odezk_is_master(node->cluster, &epoch));
+    CU_ASSERT_TRUE(odezk_lock_is_valid(held->lock));
+    CU_ASSERT_EQUAL(odezk_lock_valid_ms(held->lock), 1);
+    world_jump_to(end);
+    CU_ASSERT_FALSE(odezk_is_master(node->cluster, &epoch));
+    CU_ASSERT_FALSE(odezk_lock_is_valid(held->lock));
+    CU_ASSERT_EQUAL(odezk_lock_valid_ms(held->lock), 0);
+    CU_ASSERT_EQUAL(odezk_resign(node->cluster), ODEZK_ENOTHELD);
+    CU_ASSERT_EQUAL(world_release(held), ODEZK_ELOST);
+    CU_ASSERT_TRUE(world_wait(world_is_settled, NULL, 3 * WORLD_TIMEOUT));
+    world_clean();
+    world_end();
+    CU_ASSERT_FALSE(world_failed());
+}
+
+/* The end of a grant is told, and a lock that was lost stays lost when the lease is held again. */
+static void test_lost_stays_lost(void)
+{
+    int64_t epoch = 0;
+
+    become_holder();
+    CU_ASSERT_TRUE(odezk_is_master(node->cluster, &epoch));
+    fake_cut(1, WORLD_TIMEOUT * 85 / 100 * OZ_MS, false);
+    world_pass(WORLD_TIMEOUT * 84 / 100);
+    CU_ASSERT_EQUAL(held->lost, 1);
+    CU_ASSERT_FALSE(node->mastership);
+    world_pass(2 * WORLD_TIMEOUT);
+    CU_ASSERT_EQUAL(node->generation, 1);
+    CU_ASSERT_EQUAL(node->readies, 1);
+    CU_ASSERT_TRUE(node->mastership);
+    CU_ASSERT_TRUE(node->epoch > epoch);
+    CU_ASSERT_FALSE(world_holds(held));
+    CU_ASSERT_EQUAL(held->lost, 1);
+    CU_ASSERT_EQUAL(world_release(held), ODEZK_ELOST);
+    world_clean();
+    world_end();
+    CU_ASSERT_FALSE(world_failed());
+}
+
+int main(int argc, char **argv)
+{
+    static const struct check checks[] = {
+        {"a new session", test_new_session},
+        {"a silent follower", test_silent_follower},
+        {"a proof needs the lag", test_proof},
+        {"the newest proven request counts", test_newest_proven_counts},
+        {"a late answer proves nothing", test_own_reply_proves_nothing},
+        {"reconnection", test_reconnection},
+        {"more requests than are remembered", test_flood},
+        {"against a model", test_against_a_model},
+        {"the obvious rule is wrong", test_obvious_rule_is_wrong},
+        {"a lapse is told before the lease is prolonged", test_lapse_is_told_first},
+        {"a lapse while cut off", test_lapse_while_cut_off},
+        {"short disconnections", test_short_disconnections},
+        {"settings", test_settings},
+        {"a process that stood still", test_stopped_process},
+        {"what is lost stays lost", test_lost_stays_lost},
+    };
+    int rc;
+
+    world_open();
+    rc = CHECK_RUN("lease", checks, argc, argv);
+    world_close();
+    return rc;
 }
