@@ -1,6 +1,6 @@
 /* One lock: its znode, its queue, and what three processes have of it. README.md says what is left out.
  *
- * The processes want the lock WANTS_0, WANTS_1 and WANTS_2 times. At any moment a reply may get lost, with its request
+ * The processes want the lock WANTS_0, WANTS_1 and WANTS_2 times, sooner or later. At any moment a reply may get lost, with its request
  * done, not done or done later; a waiter may give up; a lease may lapse and come back; a session may end once
  * the lease has lapsed; FAULTS times in all.
  *
@@ -55,7 +55,8 @@ bool inbox[N]; /* others want the lock */
 #define DELETING 11
 #define CHECK_DELETE 12
 byte state[N];
-byte wants[N];
+byte attempts[N]; /* that are still to come */
+byte wants[N];    /* that wait, or have the grant */
 bool contended[N];   /* another has it: to the queue */
 bool queue_first[N]; /* we had our turn: to the queue */
 bool wanted[N];      /* others wait for what we hold */
@@ -210,6 +211,7 @@ proctype process(byte i)
     byte k;
 
     do
+    :: atomic { attempts[i] > 0 -> attempts[i]--; wants[i]++ }
     :: atomic {
         state[i] == FREE && session[i] && wants[i] > 0 && lease[i] ->
         state[i] = (contended[i] || queue_first[i] -> QUEUEING : CREATING)
@@ -448,9 +450,9 @@ init
     byte k;
 
     atomic {
-        wants[0] = WANTS_0;
-        wants[1] = WANTS_1;
-        wants[2] = WANTS_2;
+        attempts[0] = WANTS_0;
+        attempts[1] = WANTS_1;
+        attempts[2] = WANTS_2;
         run process(0);
         run process(1);
         run process(2)

@@ -345,6 +345,8 @@ void oz_entry_others_hold(struct entry *e)
     struct oz_list *node, *tmp;
 
     e->effort->contended = !e->grant;
+    if (!e->grant)
+        e->time = oz_now() + SHARED_FOR;
     oz_list_each_safe(node, tmp, &e->effort->waiting)
     {
         odezk_lock_request *request = oz_container(node, odezk_lock_request, link);

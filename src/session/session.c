@@ -93,6 +93,7 @@ struct oz_session {
     int lease_pending;
     int64_t waits_since; /* for an answer to a lease write */
     bool silence_late;
+    bool slow_told; /* once a session is enough */
     int64_t may_move, move_pause; /* when the next silent server may be left, and how long after that */
     bool (*lease_write)(void *arg, const char **path, const char **data);
     void *lease_write_arg;
@@ -279,6 +280,10 @@ static void after_lease_change(struct oz_session *s)
 static void lease_acked(struct oz_session *s, int64_t sent, int64_t acked)
 {
     check_lapse(s);
+    if (acked - sent > s->lease.lag / 2 && !s->slow_told) {
+        s->slow_told = true;
+        oz_warn("session", "a write took %lld ms, the half of lease-lag and more", (long long)((acked - sent) / OZ_MS));
+    }
     oz_lease_acked(&s->lease, sent, acked);
     after_lease_change(s);
 }
@@ -425,6 +430,22 @@ void oz_session_set_lease_write(struct oz_session *s,
     s->lease_write_arg = arg;
 }
 
+/* What was configured may not fit what the servers granted. They grant no less than two ticks, unless told otherwise;
+ * so a quarter of the timeout is half a tick at least. */
+static void check_lease(struct oz_session *s, int64_t timeout, int64_t *lag, int64_t *margin)
+{
+    if (*lag + *margin + s->period >= timeout) {
+        oz_warn("session", "the lease settings do not fit a session timeout of %d ms: using those that do",
+                s->identity.timeout_ms);
+        *lag = timeout / 4;
+        *margin = timeout / 40;
+        s->period = timeout / 6;
+    } else if (*lag < timeout / 4) {
+        oz_warn("session", "lease-lag is %lld ms: safe only if the servers' tickTime is below %lld ms",
+                (long long)(*lag / OZ_MS), (long long)(2 * *lag / OZ_MS));
+    }
+}
+
 static void start_lease(struct oz_session *s)
 {
     int64_t timeout = s->identity.timeout_ms * OZ_MS;
@@ -434,7 +455,9 @@ static void start_lease(struct oz_session *s)
     s->period = s->period_ms >= 0 ? s->period_ms * OZ_MS : timeout / 6;
     if (margin < timeout / 40)
         margin = timeout / 40;
+    check_lease(s, timeout, &lag, &margin);
     s->lease_pending = 0;
+    s->slow_told = false;
     oz_lease_start(&s->lease, timeout, lag, margin, s->conn->opened);
 }
 
