@@ -123,7 +123,7 @@ static void succession(void)
 {
     odezk_cluster *nodes[NODES] = {0};
     int64_t last = 0;
-    char id[8];
+    char id[16];
 
     NEED(open_nodes(nodes, NODES));
     for (int i = 0; i < NODES; i++) {

@@ -419,7 +419,7 @@ static void *visit(void *arg)
         node.record->working++;
         cluster = node.record->quiet ? NULL : enter();
         if (cluster) {
-            if (dice(&state, 20) == 0)
+            if (!node.record->steady && dice(&state, 20) == 0)
                 visit_master(cluster);
             else
                 visit_status(cluster);

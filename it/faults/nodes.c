@@ -52,6 +52,7 @@ void node_start(int node)
     n->record = record_make(&fd);
     if (!n->record)
         give_up("no memory for the records of a node");
+    n->record->steady = options.scenario != NULL;
     n->stopped = n->leaves = n->helpless = false;
     members_forget(node, 0);
     n->count = (struct count){0};

@@ -90,6 +90,7 @@ struct record {
     /* The runner's orders. */
     _Atomic int64_t skew; /* of CLOCK_REALTIME */
     atomic_bool quiet;    /* take no more locks */
+    atomic_bool steady;   /* ask nobody to resign */
     /* The node's answers. */
     atomic_int phase;
     atomic_int working;      /* threads that have or want a lock, or ask the servers */

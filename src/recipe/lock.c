@@ -22,7 +22,7 @@
 #define REMEMBERED_MAX 1000
 /* How soon a thread that goes on with the same lock comes back. Whether the dispatcher or the thread is faster must not
  * decide how long a node's turn is: equal nodes are to get equal shares. */
-#define AT_ONCE (OZ_MS / 5)
+#define AT_ONCE OZ_MS
 
 /* The lease is back. Idle locks are left alone: their order tells how long they were not used. */
 static void go_on(struct entry *e)

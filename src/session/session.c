@@ -89,6 +89,7 @@ struct oz_session {
     struct oz_list parked; /* requests that wait for a connection, in order */
     struct oz_map watches;
     struct oz_lease lease;
+    int64_t brief_end; /* a lease that ends here is not worth beginning with */
     int64_t period;
     int lease_pending;
     int64_t waits_since; /* for an answer to a lease write */
@@ -269,7 +270,7 @@ static void after_lease_change(struct oz_session *s)
 {
     int64_t end = oz_lease_end(&s->lease);
 
-    if (!s->granting && s->up && s->connected && oz_now() < end) {
+    if (!s->granting && s->up && s->connected && oz_now() < end && end > s->brief_end) {
         s->granting = true;
         tell(s, OZ_LEASE_HELD);
     }
@@ -458,6 +459,7 @@ static void start_lease(struct oz_session *s)
     check_lease(s, timeout, &lag, &margin);
     s->lease_pending = 0;
     s->slow_told = false;
+    s->brief_end = 0;
     oz_lease_start(&s->lease, timeout, lag, margin, s->conn->opened);
 }
 
@@ -1044,6 +1046,8 @@ static void port_connected(struct oz_session *s)
     check_lapse(s);
     s->waits_since = oz_now();
     oz_lease_reconnected(&s->lease);
+    /* What is granted now would be lost before the next proof: that is waited for. */
+    s->brief_end = oz_lease_end(&s->lease) - oz_now() < s->lease.lag + s->period ? oz_lease_end(&s->lease) : 0;
     set_state(s, ODEZK_SESSION_CONNECTED, NULL);
     tell(s, OZ_RESUMED);
     after_lease_change(s);

@@ -766,9 +766,11 @@ static void keep_late(struct port *p)
     }
 }
 
-/* The client notices that its connection is gone. */
+/* The client notices that its connection is gone. When it moves of its own accord it does not say
+ * so. */
 static void disconnect(struct port *p)
 {
+    bool told = !p->wake || !id_of(p);
     struct watch *w;
 
     if (!p->connected)
@@ -777,10 +779,10 @@ static void disconnect(struct port *p)
     p->attempt_at = later(ATTEMPT);
     for (w = p->watches; w; w = w->next)
         w->server = false;
-    if (zk.disconnect_first)
+    if (told && zk.disconnect_first)
         p->events->state(p->ctx, OZ_PORT_DISCONNECTED);
     fail_all(p);
-    if (!zk.disconnect_first)
+    if (told && !zk.disconnect_first)
         p->events->state(p->ctx, OZ_PORT_DISCONNECTED);
 }
 
@@ -1321,6 +1323,7 @@ static bool pass_time(void)
     for (p = zk.ports; p; p = p->next) {
         if (next_ping(p) <= now) {
             p->last_sent = now;
+            p->wake = p->move;
             touch(p->session);
         }
         if (!p->connected && !p->dead && p->orders && now >= p->attempt_at &&
@@ -1400,9 +1403,8 @@ static void work(struct port *p, enum work what)
 {
     if (what == CONNECT)
         connect_port(p);
-    else if (what == NOTICE)
-        disconnect(
-            p); /* the server closes what has no session, the client leaves what is not listed */
+    else if (what == NOTICE) /* the server ended the session, or the list of servers changed */
+        disconnect(p);
     else if (what == PROCESS)
         process(p);
     else

@@ -1,0 +1,31 @@
+# The session, the recipes and the cluster on a scripted ensemble (tests/unit/fake_zk.h), mostly on virtual time.
+check_LTLIBRARIES = tests/unit/libworld.la
+tests_unit_libworld_la_SOURCES = \
+	tests/unit/check.c tests/unit/check.h tests/unit/fake_zk.c tests/unit/fake_zk.h \
+	tests/unit/rig.c tests/unit/rig.h tests/unit/world.c tests/unit/world.h
+tests_unit_libworld_la_CFLAGS = $(AM_CFLAGS) $(CUNIT_CFLAGS)
+
+# What the world gives the library in the place of its own: the port, threads, time and chance.
+world_ldflags = $(AM_LDFLAGS) \
+	-Wl,--wrap=getentropy -Wl,--wrap=nanosleep -Wl,--wrap=oz_dispatch_free -Wl,--wrap=oz_dispatch_new \
+	-Wl,--wrap=oz_dispatch_post -Wl,--wrap=oz_zookeeper -Wl,--wrap=poll -Wl,--wrap=pthread_create \
+	-Wl,--wrap=timerfd_settime
+world_ldadd = tests/unit/libworld.la libcore.la $(CUNIT_LIBS)
+
+world_tests = \
+	tests/unit/test_base tests/unit/test_lease tests/unit/test_walk tests/unit/test_znode
+check_PROGRAMS += $(world_tests)
+TESTS += $(world_tests)
+
+tests_unit_test_base_CFLAGS = $(tests_unit_libworld_la_CFLAGS)
+tests_unit_test_base_LDFLAGS = $(world_ldflags)
+tests_unit_test_base_LDADD = $(world_ldadd)
+tests_unit_test_lease_CFLAGS = $(tests_unit_libworld_la_CFLAGS)
+tests_unit_test_lease_LDFLAGS = $(world_ldflags)
+tests_unit_test_lease_LDADD = $(world_ldadd)
+tests_unit_test_walk_CFLAGS = $(tests_unit_libworld_la_CFLAGS)
+tests_unit_test_walk_LDFLAGS = $(world_ldflags)
+tests_unit_test_walk_LDADD = $(world_ldadd)
+tests_unit_test_znode_CFLAGS = $(tests_unit_libworld_la_CFLAGS)
+tests_unit_test_znode_LDFLAGS = $(world_ldflags)
+tests_unit_test_znode_LDADD = $(world_ldadd)
