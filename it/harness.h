@@ -186,7 +186,10 @@ const char *it_zk_find(const char *dir, const char *pattern);
 int it_zk_count(const char *dir, const char *pattern);
 /* Removes a path and all below. */
 void it_zk_remove(const char *path);
-/* Makes the servers end somebody's session. */
+/*
+ * Makes the servers end somebody's session. Its owner may have come back in that very moment; then
+ * it hears nothing any more, and finds out when its client has lost patience.
+ */
 bool it_zk_expire(int64_t session);
 
 /* ---- a proxy before a server (proxy.c) ---- */

@@ -453,7 +453,7 @@ static void expired_session(void)
     NEED(odezk_cluster_session(a, &info) == ODEZK_OK);
     CHECK(info.state == ODEZK_SESSION_CONNECTED && info.generation == 1 && info.session_id != 0);
     NEED(it_zk_expire(info.session_id));
-    NEED(it_expect(at_a, 5000, "session lost 1"));
+    NEED(it_expect(at_a, it_timeout() + 5000, "session lost 1"));
     NEED(it_expect(at_a, 5000, "session connected 2"));
     NEED(it_expect(at_a, 5000, "ready *"));
     CHECK(it_number(it_last(at_a, "ready *")) > former);

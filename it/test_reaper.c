@@ -92,12 +92,15 @@ static bool is_gone(void *arg)
 
 /* ---- victims ---- */
 
+/* With the helper of this build, unless the setting is another. */
 static struct it_process *start_victim(const char *mode, const char *setting, const char *value)
 {
-    char timeout[16];
+    char timeout[16], helper[4096];
 
     snprintf(timeout, sizeof timeout, "%d", it_timeout());
-    return it_start("it/victim", it_servers(), it_base(), timeout, "v", mode, setting, value, NULL);
+    snprintf(helper, sizeof helper, "%s", it_program("odezk-reaper"));
+    return it_start("it/victim", it_servers(), it_base(), timeout, "v", mode, "crash-leave-helper",
+                    helper, setting, value, NULL);
 }
 
 static struct it_log *watch(void)

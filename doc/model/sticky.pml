@@ -11,7 +11,6 @@
  *   -DNO_REASK         a waiter asks a holder only once
  *   -DGIVE_UP_BUSY     a holder that is asked gives the lock up without looking whether it is in use
  *   -DKEEP_UNREACHABLE a lock is kept although its znode does not name the present inbox
- *   -DNO_TAKE_BACK     who ends an attempt leaves its request in the inbox
  *   -DNO_LEASE         a grant is believed without looking at the lease */
 
 #ifndef N
@@ -89,12 +88,10 @@ inline ask(me)
 
 inline take_back(me)
 {
-#ifndef NO_TAKE_BACK
     if
     :: askee[me] != NOBODY -> request[askee[me] * N + me] = false
     :: else
     fi;
-#endif
     askee[me] = NOBODY;
     asked[me] = 0
 }
@@ -207,7 +204,7 @@ proctype node(byte me)
             :: CAN_ASK -> ask(me)
             :: else
             fi }
-#ifndef NO_REASK
+#ifndef NO_REASK /* after a while; here only when that changes something, so that it is not done for ever */
     :: atomic { FIRST(me) && lock != NOBODY && lock != me && asked[me] == zxid && session[me] && CAN_ASK &&
             !request[lock * N + me] && !wanted[lock] -> ask(me) }
 #endif
@@ -277,12 +274,14 @@ proctype node(byte me)
             state[me] = FREE; wanted[me] = false; queue_first[me] = false; asked[me] = 0; askee[me] = NOBODY;
             clear_inbox(me); inbox[me]++; open[me] = true; session[me] = true; lease[me] = true }
     /* ---- the end ---- */
-    :: atomic { done == N && session[me] && lease[me] && open[me] && (state[me] == FREE || state[me] == IDLE) &&
-            !request[me * N] && !request[me * N + 1]
+    :: atomic {
+        done == N && session[me] && lease[me] && open[me] && (state[me] == FREE || state[me] == IDLE) &&
+                !(request[me * N] || request[me * N + 1]
 #if N > 2
-            && !request[me * N + 2]
+            || request[me * N + 2]
 #endif
-            -> break }
+            ) -> break
+       }
     od
 }
 

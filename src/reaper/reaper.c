@@ -81,30 +81,46 @@ static void watch_forks(void)
 
 /* ---- which program ---- */
 
-/* DIR/NAME, if that can be run. */
-static char *look_in(const char *dir, size_t length, const char *name)
+static bool ends_with(const char *text, const char *end)
 {
-    char *path = oz_format("%.*s/%s", (int)length, dir, name);
+    size_t length = strlen(text), n = strlen(end);
+
+    return length >= n && strcmp(text + length - n, end) == 0;
+}
+
+/* DIR/NAME, if that can be run. */
+static char *look_in(const char *dir, const char *name)
+{
+    char *path = oz_format("%s/%s", dir, name);
     char *found = path && access(path, X_OK) == 0 ? realpath(path, NULL) : NULL;
 
     free(path);
     return found;
 }
 
-/* Found from where the library is, so that it may be moved; the second place is that of a build
- * directory. */
+/* Found from where the library is, so that it may be moved. Not in any parent directory, though:
+ * that may be everybody's, such as /tmp, and with it what lies there. */
 static char *find_helper(void)
 {
     static const char here;
-    static const char *const places[] = {"../libexec/odezk/" PROGRAM, "../" PROGRAM};
-    char *found = NULL, *file;
+    static const struct {
+        const char *dir, *name;
+    } places[] = {
+        {"/.libs", "../" PROGRAM}, /* of a build */
+        {"/lib", "../libexec/odezk/" PROGRAM},
+        {"/bin", "../libexec/odezk/" PROGRAM}, /* of a program that has the library in it */
+        {"", PROGRAM}};
+    char *found = NULL, *dir;
     Dl_info library;
     size_t i;
 
-    file = dladdr(&here, &library) ? realpath(library.dli_fname, NULL) : NULL;
-    for (i = 0; file && !found && i < sizeof places / sizeof *places; i++)
-        found = look_in(file, (size_t)(strrchr(file, '/') - file), places[i]);
-    free(file);
+    dir = dladdr(&here, &library) ? realpath(library.dli_fname, NULL) : NULL;
+    if (dir)
+        *strrchr(dir, '/') = '\0';
+    for (i = 0; dir && !found && i < sizeof places / sizeof *places; i++)
+        if (ends_with(dir, places[i].dir))
+            found = look_in(dir, places[i].name);
+    free(dir);
     return found ? found : oz_strdup(ODEZK_LIBEXECDIR "/" PROGRAM);
 }
 

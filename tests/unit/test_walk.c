@@ -90,6 +90,8 @@ static void start_node(void)
     static const char *const names[IDS] = {"a", "b", "c", "d", "e"};
     odezk_role role = world_random(6) ? ODEZK_ROLE_MEMBER : ODEZK_ROLE_OBSERVER;
     struct world_node *node;
+    char servers[64];
+    int slot;
 
     wanted = names[world_random(ids)];
     taken = false;
@@ -97,7 +99,10 @@ static void start_node(void)
     world_each(note_id);
     if (taken || handles >= WORLD_NODES - 2)
         return;
-    node = world_node(wanted, role, free_slot());
+    slot = free_slot();
+    snprintf(servers, sizeof servers, "127.0.0.1:%d,127.0.0.2:%d", slot, slot);
+    node = world_random(2) ? world_node(wanted, role, slot)
+                           : world_node_with(wanted, role, slot, servers);
     if (node)
         world_start(node);
 }
