@@ -575,6 +575,20 @@ static void print_line(odezk_log_level level, const char *category, const char *
             category, line);
 }
 
+static void *do_nothing(void *arg)
+{
+    return arg;
+}
+
+/* A sanitizer starts a thread of its own with the first one. */
+static void warm_up(void)
+{
+    pthread_t thread;
+
+    if (pthread_create(&thread, NULL, do_nothing, NULL) == 0)
+        pthread_join(thread, NULL);
+}
+
 static int run(const char *family, const struct options *options)
 {
     char title[64];
@@ -612,5 +626,6 @@ int it_main(int argc, char **argv, const char *family, const struct it_test *tes
     setvbuf(stdout, NULL, _IOLBF, 0);
     it.family = family;
     it.tests = tests;
+    warm_up();
     return run(family, &options);
 }

@@ -204,7 +204,7 @@ static void ten_thousand_keys(void)
         odezk_lock_free(lock);
     }
     CHECK(got == KEYS);
-    CHECK(total_watches() == watches);
+    CHECK(total_watches() < watches + 20); /* joining itself may add some late */
     for (int i = 0; i < KEYS; i++) {
         snprintf(key, sizeof key, "k%d", i);
         kept += use(a, SPACE, key) == tokens[i];
@@ -436,7 +436,7 @@ static void many_threads(void)
     NEED(nodes[0] && nodes[1] && nodes[2]);
     for (int i = 0; i < NODES * THREADS; i++)
         fighters[i] = (struct fighter){.cluster = nodes[i % NODES], .keys = KEYS};
-    CHECK(fight_for(5000, fighters, NODES * THREADS));
+    CHECK(fight_for(3000, fighters, NODES * THREADS));
     CHECK(wait_for("queue", SPACE, 0) && it_until(2000, nobody_asks, NULL));
 }
 
@@ -460,7 +460,7 @@ static void equal_nodes_get_equal_shares(void)
                                       {.cluster = keeper("c"), .keys = 1}};
 
     NEED(fighters[0].cluster && fighters[1].cluster && fighters[2].cluster);
-    CHECK(fight_for(4000, fighters, NODES));
+    CHECK(fight_for(3000, fighters, NODES));
     CHECK(fairness(fighters, NODES) >= 0.95);
     if (fairness(fighters, NODES) < 0.95)
         it_note("%ld, %ld, %ld", (long)fighters[0].got, (long)fighters[1].got,
@@ -479,7 +479,7 @@ static void not_starved_by(odezk_role role, int threads)
     NEED(many && fighters[0].cluster);
     for (int i = 1; i <= threads; i++)
         fighters[i] = (struct fighter){.cluster = many, .keys = 1};
-    CHECK(fight_for(2000, fighters, threads + 1));
+    CHECK(fight_for(1000, fighters, threads + 1));
     for (int i = 1; i <= threads; i++)
         others += fighters[i].got - fighters[i].before;
     long got = fighters[0].got - fighters[0].before;
@@ -639,7 +639,7 @@ static void broken_connections(void)
         fighters[i] = (struct fighter){.cluster = nodes[i % NODES], .keys = 3, .seed = i + 1u};
         NEED(pthread_create(&fighters[i].thread, NULL, fight_on, &fighters[i]) == 0);
     }
-    for (int i = 0; i < 40; i++) {
+    for (int i = 0; i < 25; i++) {
         it_pass(50 + i * 7919 % 60);
         it_proxy_cut(proxy, false);
     }

@@ -395,7 +395,7 @@ proctype process(byte i)
         inbox[i] = false;
         if
         :: state[i] == CREATING || state[i] == CHECK_CREATE || (state[i] >= TAKING && state[i] <= HELD) -> wanted[i] = true
-        :: state[i] == FREE -> state[i] = CHECK_DELETE
+        :: state[i] == FREE && wants[i] == 0 -> state[i] = CHECK_DELETE
         :: else
         fi
     }

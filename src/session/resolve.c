@@ -70,7 +70,7 @@ static void finish_hosts(struct oz_resolver *r)
 {
     if (r->hosts.len && r->servers.chroot)
         oz_buf_puts(&r->hosts, r->servers.chroot);
-    if (oz_buf_failed(&r->hosts))
+    if (oz_buf_failed(&r->hosts) || (!r->hosts.len && !*r->why))
         snprintf(r->why, sizeof r->why, "out of memory");
 }
 
