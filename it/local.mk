@@ -50,3 +50,4 @@ it_claimant_LDADD = it/libharness.la
 
 include it/reaper.mk
 include it/faults.mk
+include it/sticky.mk

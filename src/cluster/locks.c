@@ -92,6 +92,7 @@ int odezk_lock_acquire_async(odezk_cluster *cluster, const char *space, const ch
         oz_request_unref(request);
         return rc;
     }
+    request->locks = cluster->locks; /* another thread may cancel it from here on */
     if (out)
         *out = request; /* before it can end */
     begin(cluster, request);

@@ -957,6 +957,8 @@ void oz_locks_acquire(struct oz_locks *locks, odezk_lock_request *request)
     struct entry *e = NULL;
 
     request->locks = locks;
+    if (request->done) /* cancelled before it arrived */
+        return;
     make_name(name, request->space, request->key);
     lock(locks);
     if (!locks->closed) {

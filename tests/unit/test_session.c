@@ -85,7 +85,8 @@ static void test_no_server_at_first(void)
     CU_ASSERT_EQUAL(fake_opened(1), 1); /* the client itself goes on trying */
     fake_heal(1);
     rig_run(&r);
-    CU_ASSERT_TRUE(rig_said(&r, "connected UP")); /* for all that is known it was made a minute ago */
+    CU_ASSERT_TRUE(
+        rig_said(&r, "connected UP")); /* for all that is known it was made a minute ago */
     rig_pass(&r, WORLD_TIMEOUT / 3);
     CU_ASSERT_TRUE(rig_said(&r, "HELD"));
     close_one();
@@ -1020,6 +1021,7 @@ int main(int argc, char **argv)
     };
     int rc;
 
+    setenv("RES_OPTIONS", "timeout:1 attempts:1", 1); /* for the name that nobody knows */
     world_open();
     rc = CHECK_RUN("session", checks, argc, argv);
     world_close();

@@ -481,6 +481,31 @@ void world_jump(int64_t ms)
 
 /* ---- events ---- */
 
+static void say(struct world_node *node, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static void say(struct world_node *node, const char *format, ...)
+{
+    size_t n = strlen(node->said);
+    va_list args;
+
+    if (n > 0 && n + 1 < sizeof node->said)
+        node->said[n++] = ' ';
+    va_start(args, format);
+    vsnprintf(node->said + n, sizeof node->said - n, format, args);
+    va_end(args);
+}
+
+bool world_said(struct world_node *node, const char *words)
+{
+    bool same = strcmp(node->said, words) == 0;
+
+    if (!same)
+        printf("\n    %s said \"%s\", expected \"%s\" ", node->id, node->said, words);
+    node->said[0] = '\0';
+    return same;
+}
+
 static struct world_member *find_member(struct world_node *node, const char *id)
 {
     int i;
@@ -494,7 +519,9 @@ static struct world_member *find_member(struct world_node *node, const char *id)
 static void on_member(struct world_node *node, const odezk_event *e)
 {
     struct world_member *member = find_member(node, e->id);
+    static const char signs[] = {'+', '-', '*'};
 
+    say(node, "%c%s#%d", signs[e->change], e->id, (int)e->incarnation);
     switch (e->change) {
     case ODEZK_MEMBER_JOINED:
         if (member || node->member_count == WORLD_NODES) {
@@ -529,6 +556,7 @@ static void on_mastership(struct world_node *node, const odezk_event *e)
                    e->epoch, node->epoch);
     if (!e->held && !e->reason)
         world_fail("%s: a mastership ended without a reason", node->id);
+    say(node, "%s", e->held ? "held" : e->reason ? e->reason : "");
     node->mastership = e->held;
     world.counts.masterships += e->held;
     node->epoch = e->epoch;
@@ -536,6 +564,7 @@ static void on_mastership(struct world_node *node, const odezk_event *e)
 
 static void on_master(struct world_node *node, const odezk_event *e)
 {
+    say(node, "master:%s", e->id ? e->id : "");
     snprintf(node->master, sizeof node->master, "%s", e->id ? e->id : "");
     node->master_epoch = e->epoch;
     if (e->id && e->epoch < node->newest_epoch)
@@ -559,6 +588,7 @@ static void on_session(struct world_node *node, const odezk_event *e)
                    odezk_session_state_name(node->state));
     if (e->generation < node->generation)
         world_fail("%s: the generation went back", node->id);
+    say(node, "%s", odezk_session_state_name(e->state));
     world.counts.sessions += e->generation > node->generation;
     node->state = e->state;
     node->generation = e->generation;
@@ -574,6 +604,7 @@ static void on_event(odezk_cluster *cluster, const odezk_event *e, void *arg)
         on_session(node, e);
         break;
     case ODEZK_EVENT_READY:
+        say(node, "ready#%d", (int)e->incarnation);
         node->readies++;
         world.counts.joins++;
         node->incarnation = e->incarnation;
@@ -588,6 +619,7 @@ static void on_event(odezk_cluster *cluster, const odezk_event *e, void *arg)
         on_mastership(node, e);
         break;
     case ODEZK_EVENT_REFUSED:
+        say(node, "refused");
         node->refused = e->error;
         snprintf(node->refusal, sizeof node->refusal, "%s", e->reason);
         break;
@@ -656,6 +688,18 @@ void world_start(struct world_node *node)
 {
     node->started = true;
     odezk_cluster_start(node->cluster);
+}
+
+struct world_node *world_join(const char *id, odezk_role role, int slot)
+{
+    struct world_node *node;
+
+    while (!(node = world_node(id, role, slot)))
+        ;
+    world_start(node);
+    if (!world_wait(world_is_settled, NULL, 20 * WORLD_TIMEOUT))
+        world_explain();
+    return node;
 }
 
 void world_begin_close(struct world_node *node)

@@ -17,6 +17,10 @@
 #define WORLD_ROOT "/ode/test"
 #define WORLD_SPACE "space"
 
+/* What a node's events said, in short, since the last world_said(): "connected +a#0 ready#0
+ * master:a held". */
+#define WORLD_SAID 2000
+
 struct world_member {
     char id[65];
     int64_t incarnation;
@@ -41,6 +45,7 @@ struct world_node {
     int64_t master_epoch, newest_epoch;
     int refused;
     char refusal[256];
+    char said[WORLD_SAID];
 };
 
 /* An attempt to lock, and the grant that came of it. */
@@ -104,6 +109,10 @@ void world_set_chaos(bool chaos);
 /* Makes a handle on a slot; NULL when that failed. It is started later. */
 struct world_node *world_node(const char *id, odezk_role role, int slot);
 struct world_node *world_node_with(const char *id, odezk_role role, int slot, const char *servers);
+/* The same, started and settled. */
+struct world_node *world_join(const char *id, odezk_role role, int slot);
+/* Whether exactly these words were said since the last time. */
+bool world_said(struct world_node *node, const char *words);
 void world_start(struct world_node *node);
 void world_begin_close(struct world_node *node);
 bool world_is_closed(struct world_node *node);
