@@ -156,6 +156,14 @@ bool it_claims_wait(const struct it_claims *claims, int ms, int64_t token)
     return it_until(ms, has_newer, &wanted);
 }
 
+int64_t it_claims_first_ns(const struct it_claims *claims, int64_t token)
+{
+    for (int i = 0; i < used(claims); i++)
+        if (atomic_load(&claims->shared->claims[i].token) == token)
+            return claims->shared->claims[i].first;
+    return 0;
+}
+
 int it_claims_last_claimant(const struct it_claims *claims)
 {
     const int64_t newest = it_claims_newest(claims, -1);

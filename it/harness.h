@@ -42,6 +42,10 @@ struct it_test {
 /* Runs the tests, the last of which has no name. Returns the exit code. */
 int it_main(int argc, char **argv, const char *family, const struct it_test *tests);
 
+/* For a program that measures instead: a base path, and what a test's end does without its checks. */
+void it_enter(const char *family);
+void it_leave(void);
+
 /* Milliseconds as they should be in this build: instrumented ones are slower. */
 int it_ms(int ms);
 int64_t it_now_ms(void);
@@ -202,8 +206,9 @@ int it_proxy_port(const struct it_proxy *proxy);
 void it_proxy_hold(struct it_proxy *proxy, bool hold);
 /* Breaks all connections; with `refuse` no new one is accepted. */
 void it_proxy_cut(struct it_proxy *proxy, bool refuse);
-/* How many requests passed. */
+/* How many requests passed, and how often one came after an answer: the round trips. */
 long it_proxy_requests(const struct it_proxy *proxy);
+long it_proxy_round_trips(const struct it_proxy *proxy);
 void it_proxy_free(struct it_proxy *proxy);
 
 /* ---- claims: who believed when to have something (claims.c) ---- */
@@ -224,6 +229,8 @@ void it_claim(struct it_claims *claims, int claimant, int64_t token, int64_t bef
 int64_t it_boottime_ns(void);
 /* Waits for a grant with a larger token. */
 bool it_claims_wait(const struct it_claims *claims, int ms, int64_t token);
+/* From when a grant was certainly believed in; 0: it is not known. */
+int64_t it_claims_first_ns(const struct it_claims *claims, int64_t token);
 /* Who had the newest. */
 int it_claims_last_claimant(const struct it_claims *claims);
 /* How many grants were seen. */

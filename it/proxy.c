@@ -20,6 +20,7 @@ enum { CHANNELS_MAX = 64, CHUNK = 65536 };
 /* One connection, and what waits to be written to either side. */
 struct channel {
     int client, server;
+    bool answered; /* since the last request */
     size_t header, body; /* of the request that passes: bytes read of its length, and left of it */
     uint32_t length;
 };
@@ -30,7 +31,7 @@ struct it_proxy {
     char address[64];
     int port, server;
     atomic_bool stop, hold, cut, refuse;
-    atomic_long requests;
+    atomic_long requests, round_trips;
     struct channel channels[CHANNELS_MAX];
     int count;
 };
@@ -81,7 +82,8 @@ static void take_client(struct it_proxy *proxy)
         return;
     }
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    proxy->channels[proxy->count++] = (struct channel){.client = fd, .server = server};
+    proxy->channels[proxy->count++] =
+        (struct channel){.client = fd, .server = server, .answered = true};
 }
 
 static void drop_channel(struct it_proxy *proxy, int i)
@@ -134,6 +136,9 @@ static bool forward(struct it_proxy *proxy, struct channel *c, bool from_client)
         return false;
     if (from_client)
         count_requests(proxy, c, chunk, (size_t)got);
+    if (from_client && c->answered)
+        atomic_fetch_add(&proxy->round_trips, 1);
+    c->answered = !from_client;
     return write_all(from_client ? c->server : c->client, chunk, (size_t)got);
 }
 
@@ -255,6 +260,11 @@ void it_proxy_cut(struct it_proxy *proxy, bool refuse)
 long it_proxy_requests(const struct it_proxy *proxy)
 {
     return proxy->requests;
+}
+
+long it_proxy_round_trips(const struct it_proxy *proxy)
+{
+    return proxy->round_trips;
 }
 
 void it_proxy_free(struct it_proxy *proxy)

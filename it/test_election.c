@@ -350,7 +350,7 @@ static void short_disconnection(void)
     NEED(it_expect(log, 5000, "session suspended 1"));
     CHECK(epoch_of(nodes[0]) == epoch);
     NEED(it_all_servers("start"));
-    NEED(it_expect(log, 15000, "session connected 1"));
+    NEED(it_expect(log, 26000, "session connected 1"));
     CHECK(epoch_of(nodes[0]) == epoch);
     CHECK(it_count(log, "mastership *") == 1);
     CHECK(it_count(log, "member left *") == 0);

@@ -44,6 +44,7 @@ struct oz_election {
 
 static void step(void *arg);
 static void read_leader(void *arg);
+static void publish(struct oz_election *e);
 
 static void later(struct oz_election *e)
 {
@@ -118,6 +119,8 @@ static void leader_read(void *owner, const struct oz_reply *reply)
         oz_leader_parse(&leader, reply->data);
         e->leader = leader;
         e->options.leader(e->options.arg, &leader);
+        if (e->master && leader.epoch != e->epoch && !e->op) /* removed or overwritten by a foreign hand */
+            publish(e);
         read_leader(e);
     }
 }
@@ -279,7 +282,7 @@ static void published(void *owner, const struct oz_reply *reply)
 
     e->op = NULL;
     if (reply->rc == OZ_OK) {
-        if (!oz_session_granting(e->session))
+        if (e->master || !oz_session_granting(e->session))
             return; /* the lease comes back first; then all is looked at again */
         begin_mastership(e);
         own_seat_changed(e);

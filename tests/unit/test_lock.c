@@ -1,0 +1,788 @@
+/* Locks: one holder, in turn, nothing left behind. */
+#include "check.h"
+#include "world.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "recipe/lock.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LOCKS WORLD_ROOT "/locks"
+#define QUEUE WORLD_ROOT "/queue"
+#define K_PATH LOCKS "/" WORLD_SPACE "/30/k" /* the key's place must never change */
+#define K_QUEUE QUEUE "/" WORLD_SPACE "/30"
+#define MOST 4
+
+static struct world_node *nodes[MOST];
+
+static void begin(int count)
+{
+    static const char *const ids[MOST] = {"a", "b", "c", "d"};
+    int i;
+
+    world_begin(1);
+    for (i = 0; i < count; i++)
+        nodes[i] = world_join(ids[i], ODEZK_ROLE_MEMBER, i + 1);
+    world_pass(100); /* the inboxes */
+}
+
+static void end(void)
+{
+    world_clean();
+    CU_ASSERT_FALSE(world_failed());
+    world_end();
+}
+
+/* Whether the attempt has ended so. */
+static bool ends(struct world_attempt *a, int error)
+{
+    if (!world_wait(world_is_done, a, 20000) || a->error != error) {
+        printf("\n    %s ", a->done ? odezk_errname(a->error) : "not ended");
+        return false;
+    }
+    return true;
+}
+
+static struct world_attempt *hold(struct world_node *node, const char *key)
+{
+    struct world_attempt *a = world_lock(node, key, 20000);
+
+    CU_ASSERT_TRUE(ends(a, ODEZK_OK));
+    CU_ASSERT_TRUE(world_holds(a));
+    return a;
+}
+
+static int waiters(void)
+{
+    return fake_count(K_QUEUE);
+}
+
+/* ---- arguments ---- */
+
+static void test_arguments(void)
+{
+    static const char *const keys[] = {"", "\xff", "a\xc0\x80"}, *const spaces[] = {"", ".", "a/b",
+                                                                                    "\xc3\xa4"};
+    char longest[ODEZK_LOCK_KEY_MAX + 2];
+    size_t i;
+
+    CU_ASSERT_PTR_NULL(oz_lock_mistake("instance", "k"));
+    for (i = 0; i < sizeof keys / sizeof *keys; i++)
+        CU_ASSERT_PTR_NOT_NULL(oz_lock_mistake("s", keys[i]));
+    for (i = 0; i < sizeof spaces / sizeof *spaces; i++)
+        CU_ASSERT_PTR_NOT_NULL(oz_lock_mistake(spaces[i], "k"));
+    memset(longest, '/', sizeof longest);
+    longest[ODEZK_LOCK_KEY_MAX + 1] = '\0';
+    CU_ASSERT_PTR_NOT_NULL(oz_lock_mistake("s", longest));
+    CU_ASSERT_PTR_NULL(oz_lock_mistake("s", longest + 1));
+}
+
+static void no_callback(int error, odezk_lock *lock, void *arg)
+{
+    (void)error;
+    (void)lock;
+    (void)arg;
+}
+
+static void test_refused_at_once(void)
+{
+    odezk_lock_request *request = (odezk_lock_request *)&nodes;
+    odezk_lock_request *before = request;
+    odezk_cluster *c;
+
+    begin(1);
+    c = nodes[0]->cluster;
+    CU_ASSERT_EQUAL(odezk_lock_acquire_async(NULL, "s", "k", 0, no_callback, NULL, &request),
+                    ODEZK_EINVAL);
+    CU_ASSERT_EQUAL(odezk_lock_acquire_async(c, "s", "k", 0, NULL, NULL, &request), ODEZK_EINVAL);
+    CU_ASSERT_EQUAL(odezk_lock_acquire_async(c, NULL, "k", 0, no_callback, NULL, &request),
+                    ODEZK_EINVAL);
+    CU_ASSERT_EQUAL(odezk_lock_acquire_async(c, "s", NULL, 0, no_callback, NULL, &request),
+                    ODEZK_EINVAL);
+    CU_ASSERT_EQUAL(odezk_lock_acquire_async(c, "s", "", 0, no_callback, NULL, &request),
+                    ODEZK_EINVAL);
+    CU_ASSERT_EQUAL(odezk_lock_acquire_async(c, "s", "k", -1, no_callback, NULL, &request),
+                    ODEZK_EINVAL);
+    oz_mem_fail_at(1);
+    CU_ASSERT_EQUAL(odezk_lock_acquire_async(c, "s", "k", 0, no_callback, NULL, &request),
+                    ODEZK_ENOMEM);
+    oz_mem_fail_at(0);
+    world_begin_close(nodes[0]);
+    CU_ASSERT_EQUAL(odezk_lock_acquire_async(c, "s", "k", 0, no_callback, NULL, &request),
+                    ODEZK_ECLOSED);
+    CU_ASSERT_PTR_EQUAL(request, before); /* untouched */
+    odezk_lock_cancel(NULL);
+    odezk_lock_free(NULL);
+    CU_ASSERT_FALSE(odezk_lock_is_valid(NULL));
+    CU_ASSERT_EQUAL(odezk_lock_token(NULL), 0);
+    CU_ASSERT_EQUAL(odezk_lock_valid_ms(NULL), 0);
+    CU_ASSERT_EQUAL(odezk_lock_release(NULL), ODEZK_EINVAL);
+    CU_ASSERT_EQUAL(odezk_lock_on_lost(NULL, NULL, NULL), ODEZK_EINVAL);
+    end();
+}
+
+/* ---- nobody else wants it ---- */
+
+static void test_alone(void)
+{
+    struct world_attempt *a;
+    struct oz_znode_stat stat;
+    int64_t token;
+    long requests;
+
+    begin(1);
+    world_drop(hold(nodes[0], "k")); /* makes the directories */
+    a = hold(nodes[0], "k");
+    CU_ASSERT_TRUE(fake_stat(K_PATH, &stat));
+    CU_ASSERT_EQUAL(stat.owner, fake_session(1));
+    token = odezk_lock_token(a->lock);
+    CU_ASSERT_EQUAL(token, stat.czxid);
+    CU_ASSERT_EQUAL(waiters(), 0);
+    CU_ASSERT_TRUE(odezk_lock_valid_ms(a->lock) > 0);
+    CU_ASSERT_EQUAL(world_release(a), ODEZK_OK);
+    CU_ASSERT_FALSE(odezk_lock_is_valid(a->lock));
+    CU_ASSERT_EQUAL(odezk_lock_token(a->lock), token); /* stays readable */
+    CU_ASSERT_EQUAL(world_release(a), ODEZK_ENOTHELD);
+    CU_ASSERT_EQUAL(odezk_lock_on_lost(a->lock, NULL, NULL), ODEZK_ENOTHELD);
+    world_drop(a);
+    /* Released, and nobody wants it: it stays with the node. Again it takes no request. */
+    world_pass(10);
+    CU_ASSERT_TRUE(fake_exists(K_PATH));
+    requests = fake_requests();
+    a = hold(nodes[0], "k");
+    CU_ASSERT_EQUAL(fake_requests(), requests);
+    CU_ASSERT_EQUAL(odezk_lock_token(a->lock), token);
+    world_drop(a);
+    end();
+}
+
+/* A new key in a bucket that is there: one request. */
+static void test_first_lock_is_one_request(void)
+{
+    struct world_attempt *a;
+    long requests;
+
+    begin(1);
+    fake_create(LOCKS "/" WORLD_SPACE "/30", "", 0);
+    requests = fake_requests();
+    a = hold(nodes[0], "k");
+    CU_ASSERT_EQUAL(fake_requests() - requests, 1);
+    world_drop(a);
+    end();
+}
+
+static void test_idle_locks_go(void)
+{
+    long requests;
+
+    begin(1);
+    world_drop(hold(nodes[0], "k"));
+    world_pass(59000);
+    CU_ASSERT_TRUE(fake_exists(K_PATH));
+    world_pass(60000);
+    CU_ASSERT_FALSE(fake_exists(K_PATH));
+    requests = fake_requests();
+    world_drop(hold(nodes[0], "k"));
+    CU_ASSERT_TRUE(fake_requests() > requests);
+    end();
+}
+
+/* Who has no inbox cannot be asked, and keeps nothing. */
+static void test_client_keeps_nothing(void)
+{
+    struct world_node *client;
+
+    begin(1);
+    client = world_node("auto", ODEZK_ROLE_CLIENT, 2);
+    world_start(client);
+    world_drop(hold(client, "k"));
+    world_pass(100);
+    CU_ASSERT_FALSE(fake_exists(K_PATH));
+    end();
+}
+
+static void test_odd_keys(void)
+{
+    static const char *const keys[] = {".", "..", "/", "k#1", "k", "\xe2\x82\xac", " ", "%"};
+    struct world_attempt *a[8];
+    size_t i;
+
+    begin(1);
+    for (i = 0; i < 8; i++)
+        a[i] = hold(nodes[0], keys[i]);
+    CU_ASSERT_EQUAL(fake_ephemerals(), 2 + 8);
+    for (i = 0; i < 8; i++)
+        world_drop(a[i]);
+    end();
+}
+
+/* ---- in turn ---- */
+
+/* All want it at once: each gets it, in the order of their queue. */
+static void test_fair(void)
+{
+    struct world_attempt *a[MOST], *next;
+    int64_t token = 0;
+    int i;
+
+    begin(MOST);
+    for (i = 0; i < MOST; i++) {
+        a[i] = world_lock(nodes[i], "k", 20000);
+        world_pass(50);
+    }
+    for (i = 0; i < MOST; i++) {
+        next = a[i];
+        CU_ASSERT_TRUE(ends(next, ODEZK_OK));
+        CU_ASSERT_TRUE(odezk_lock_token(next->lock) > token);
+        token = odezk_lock_token(next->lock);
+        CU_ASSERT_EQUAL(waiters(), MOST - 1 - i);
+        world_pass(100);
+        world_drop(next);
+    }
+    world_pass(3000);
+    CU_ASSERT_EQUAL(waiters(), 0);
+    end();
+}
+
+/* Within a process: first come, first served, and not for ever while another node waits. */
+static void test_turns(void)
+{
+    struct world_attempt *local[8], *other;
+    int i, served = 0;
+
+    begin(2);
+    local[0] = hold(nodes[0], "k");
+    for (i = 1; i < 8; i++)
+        local[i] = world_lock(nodes[0], "k", 20000);
+    world_pass(100);
+    other = world_lock(nodes[1], "k", 20000);
+    world_pass(100);
+    for (i = 0; i < 8 && !other->done; i++) {
+        CU_ASSERT_TRUE(local[i]->done);
+        CU_ASSERT_TRUE(i == 7 || !local[i + 1]->done);
+        world_drop(local[i]);
+        served++;
+        world_pass(100);
+    }
+    CU_ASSERT_TRUE(other->done);
+    CU_ASSERT_TRUE(served >= 2 && served <= 4); /* lock-handovers is 2 here */
+    world_drop(other);
+    for (; i < 8; i++) {
+        CU_ASSERT_TRUE(ends(local[i], ODEZK_OK));
+        world_drop(local[i]);
+    }
+    end();
+}
+
+/* One release wakes one waiter. */
+static void test_no_herd(void)
+{
+    struct world_attempt *a[MOST];
+    long requests;
+    int i;
+
+    begin(MOST);
+    for (i = 0; i < MOST; i++) {
+        a[i] = world_lock(nodes[i], "k", 60000);
+        world_pass(500);
+    }
+    for (i = 0; i < MOST; i++)
+        CU_ASSERT_TRUE(fake_watches(i + 1) <= 5);
+    world_pass(20);
+    requests = fake_requests();
+    world_drop(a[0]);
+    while (!a[1]->done)
+        world_turn(OZ_NEVER);
+    CU_ASSERT_TRUE(fake_requests() - requests <= 8);
+    CU_ASSERT_FALSE(a[2]->done);
+    for (i = 1; i < MOST; i++) {
+        CU_ASSERT_TRUE(ends(a[i], ODEZK_OK));
+        world_drop(a[i]);
+    }
+    end();
+}
+
+static void test_watches_do_not_grow(void)
+{
+    struct world_attempt *a[30];
+    char key[16];
+    int i, before;
+
+    begin(1);
+    before = fake_watches(1);
+    for (i = 0; i < 30; i++) {
+        snprintf(key, sizeof key, "key%d", i);
+        a[i] = hold(nodes[0], key);
+    }
+    CU_ASSERT_EQUAL(fake_watches(1), before);
+    for (i = 0; i < 30; i++)
+        world_drop(a[i]);
+    end();
+}
+
+static void test_queue_overflow(void)
+{
+    struct world_attempt *a[MOST];
+    int i;
+
+    begin(MOST);
+    fake_create(K_QUEUE, "", 0);
+    fake_set_counter(K_QUEUE, INT32_MAX - 1);
+    for (i = 0; i < MOST; i++) {
+        a[i] = world_lock(nodes[i], "k", 20000);
+        world_pass(50);
+    }
+    for (i = 0; i < MOST; i++) {
+        CU_ASSERT_TRUE(ends(a[i], ODEZK_OK));
+        CU_ASSERT_TRUE(i == MOST - 1 || !a[i + 1]->done);
+        world_drop(a[i]);
+    }
+    end();
+}
+
+/* Keys that begin alike share a queue's directory, and nothing else. */
+static void test_alike(void)
+{
+    struct world_attempt *k, *other;
+
+    begin(2);
+    fake_create(K_QUEUE "/kk#0000000000000001.1#0000000000", "", fake_foreign_session());
+    fake_create(K_QUEUE "/k#odd", "", 0);
+    k = hold(nodes[0], "k");
+    other = world_lock(nodes[1], "k", 20000);
+    world_pass(1000);
+    CU_ASSERT_FALSE(other->done);
+    world_drop(k);
+    CU_ASSERT_TRUE(ends(other, ODEZK_OK));
+    world_drop(other);
+    fake_delete(K_QUEUE "/kk#0000000000000001.1#0000000000");
+    end();
+}
+
+/* ---- without waiting, or not for long ---- */
+
+static void test_try(void)
+{
+    struct world_attempt *a, *b;
+
+    begin(2);
+    a = hold(nodes[0], "k");
+    b = world_lock(nodes[1], "k", 0);
+    CU_ASSERT_TRUE(ends(b, ODEZK_EBUSY));
+    world_drop(b);
+    b = world_lock(nodes[0], "k", 0); /* the same process is another holder, too */
+    CU_ASSERT_TRUE(ends(b, ODEZK_EBUSY));
+    world_drop(b);
+    world_pass(1000);
+    CU_ASSERT_EQUAL(waiters(), 0);
+    CU_ASSERT_EQUAL(fake_below(WORLD_ROOT "/inbox"), 2);
+    CU_ASSERT_TRUE(world_holds(a));
+    world_drop(a);
+    b = world_lock(nodes[1], "k", 0); /* the first keeps it only in store */
+    CU_ASSERT_TRUE(ends(b, ODEZK_OK));
+    world_drop(b);
+    end();
+}
+
+static void test_timeout(void)
+{
+    struct world_attempt *a, *b, *c;
+    int64_t from;
+
+    begin(2);
+    a = hold(nodes[0], "k");
+    from = oz_now();
+    b = world_lock(nodes[1], "k", 700);
+    c = world_lock(nodes[0], "k", 300);
+    CU_ASSERT_TRUE(ends(c, ODEZK_ETIMEDOUT));
+    CU_ASSERT_TRUE(oz_now() - from >= 300 * OZ_MS && oz_now() - from < 400 * OZ_MS);
+    CU_ASSERT_TRUE(ends(b, ODEZK_ETIMEDOUT));
+    CU_ASSERT_TRUE(oz_now() - from >= 700 * OZ_MS && oz_now() - from < 1100 * OZ_MS);
+    world_drop(b);
+    world_drop(c);
+    world_pass(1000);
+    CU_ASSERT_EQUAL(waiters(), 0);
+    CU_ASSERT_EQUAL(fake_below(WORLD_ROOT "/inbox"), 2);
+    CU_ASSERT_TRUE(world_holds(a));
+    world_drop(a);
+    end();
+}
+
+static void test_no_server(void)
+{
+    struct world_attempt *a;
+    int64_t from;
+
+    begin(1);
+    fake_cut(1, OZ_NEVER, false);
+    world_pass(100);
+    from = oz_now();
+    a = world_lock(nodes[0], "k", 100);
+    CU_ASSERT_TRUE(world_wait(world_is_done, a, 31000)); /* operation-timeout is 30 s here */
+    CU_ASSERT_EQUAL(a->error, ODEZK_EUNREACHABLE);
+    CU_ASSERT_TRUE(oz_now() - from >= 30000 * OZ_MS);
+    world_drop(a);
+    end();
+}
+
+/* Given up at each moment: it never comes later, and nothing is left. */
+static void cancel_after(int turns, bool contended)
+{
+    struct world_attempt *a = NULL, *b;
+    int i;
+
+    begin(2);
+    if (contended)
+        a = hold(nodes[0], "k");
+    b = world_lock(nodes[1], "k", 20000);
+    for (i = 0; i < turns; i++)
+        if (!fake_step()) {
+            oz_dispatch_step(nodes[1]->cluster->dispatch, 0);
+            oz_dispatch_step(nodes[0]->cluster->dispatch, 0);
+        }
+    odezk_lock_cancel(b->request);
+    odezk_lock_cancel(b->request);
+    CU_ASSERT_TRUE(world_wait(world_is_done, b, 1000));
+    CU_ASSERT_TRUE(b->error == ODEZK_ECANCELED || (b->error == ODEZK_OK && !contended));
+    world_drop(b);
+    world_pass(2000);
+    CU_ASSERT_EQUAL(waiters(), 0);
+    CU_ASSERT_TRUE(contended || !fake_exists(K_PATH) || fake_ephemerals() == 5);
+    if (a) {
+        CU_ASSERT_TRUE(world_holds(a));
+        world_drop(a);
+    }
+    world_drop(hold(nodes[0], "k"));
+    end();
+}
+
+static void test_cancel(void)
+{
+    int turns;
+
+    for (turns = 0; turns < 30; turns++) {
+        cancel_after(turns, false);
+        cancel_after(turns, true);
+    }
+}
+
+/* ---- whose it is ---- */
+
+/* An unlock names its own grant: a late or repeated one does no harm to the next holder's. */
+static void test_release_is_its_own(void)
+{
+    struct world_attempt *first, *second, *third;
+
+    begin(2);
+    first = hold(nodes[0], "k");
+    second = world_lock(nodes[1], "k", 20000);
+    world_pass(1000);
+    world_release(first);
+    CU_ASSERT_TRUE(ends(second, ODEZK_OK));
+    world_release(first);
+    odezk_lock_free(first->lock);
+    first->lock = NULL;
+    world_pass(1000);
+    CU_ASSERT_TRUE(world_holds(second));
+    third = world_lock(nodes[0], "k", 20000);
+    world_pass(1000);
+    CU_ASSERT_FALSE(third->done);
+    world_drop(second);
+    CU_ASSERT_TRUE(ends(third, ODEZK_OK));
+    world_drop(third);
+    world_drop(first);
+    end();
+}
+
+/* The reply to the unlock is lost, and meanwhile another has the lock. */
+static void test_release_with_lost_reply(void)
+{
+    static const enum fake_fault faults[] = {FAKE_LOSS_BEFORE,  FAKE_LOSS_AFTER,     FAKE_LOSS_LATE,
+                                             FAKE_UNKNOWN_DONE, FAKE_UNKNOWN_UNDONE, FAKE_UNSENT,
+                                             FAKE_HOLD};
+    struct world_attempt *first, *second;
+    size_t i;
+    int n;
+
+    for (i = 0; i < sizeof faults / sizeof *faults; i++)
+        for (n = 1; n < 6; n++) {
+            begin(2);
+            first = hold(nodes[0], "k");
+            second = world_lock(nodes[1], "k", 20000);
+            world_pass(1000);
+            fake_set_fault(1, n, faults[i]);
+            world_drop(first);
+            CU_ASSERT_TRUE(ends(second, ODEZK_OK));
+            world_pass(3000);
+            CU_ASSERT_TRUE(world_holds(second));
+            world_drop(second);
+            end();
+        }
+}
+
+/* ---- losing it ---- */
+
+static int told;
+
+static void on_lost(odezk_lock *lock, void *arg)
+{
+    (void)arg;
+    CU_ASSERT_FALSE(odezk_lock_is_valid(lock));
+    told++;
+}
+
+static void test_lost(void)
+{
+    struct world_attempt *a;
+
+    begin(1);
+    a = hold(nodes[0], "k");
+    fake_expire(1);
+    world_pass(1000);
+    CU_ASSERT_EQUAL(a->lost, 1);
+    CU_ASSERT_FALSE(world_holds(a));
+    told = 0;
+    CU_ASSERT_EQUAL(odezk_lock_on_lost(a->lock, on_lost, NULL),
+                    ODEZK_OK); /* it is lost already: told at once */
+    world_pass(10);
+    CU_ASSERT_EQUAL(told, 1);
+    CU_ASSERT_EQUAL(odezk_lock_on_lost(a->lock, on_lost, NULL), ODEZK_OK);
+    CU_ASSERT_EQUAL(odezk_lock_on_lost(a->lock, NULL, NULL), ODEZK_OK);
+    world_pass(10);
+    CU_ASSERT_EQUAL(told, 1);
+    CU_ASSERT_EQUAL(odezk_lock_release(a->lock), ODEZK_ELOST);
+    CU_ASSERT_EQUAL(odezk_lock_release(a->lock), ODEZK_ENOTHELD);
+    a->released = true;
+    world_drop(a);
+    end();
+}
+
+/* Its end while others wait in the same process and in another one: each gets it in the end. */
+static void test_lost_with_waiters(void)
+{
+    struct world_attempt *a, *local, *other;
+
+    begin(2);
+    a = hold(nodes[0], "k");
+    local = world_lock(nodes[0], "k", 20000);
+    other = world_lock(nodes[1], "k", 20000);
+    world_pass(1000);
+    fake_stop(1, 3 * WORLD_TIMEOUT / 2 * OZ_MS);
+    CU_ASSERT_TRUE(ends(other, ODEZK_OK));
+    CU_ASSERT_FALSE(world_holds(a));
+    world_drop(other);
+    CU_ASSERT_TRUE(ends(local, ODEZK_OK));
+    CU_ASSERT_EQUAL(a->lost, 1);
+    world_drop(local);
+    world_drop(a);
+    end();
+}
+
+static void test_close_with_attempts(void)
+{
+    struct world_attempt *a, *waiting, *other;
+
+    begin(2);
+    a = hold(nodes[0], "k");
+    waiting = world_lock(nodes[0], "k", 20000);
+    other = world_lock(nodes[1], "k", 20000);
+    world_pass(1000);
+    world_begin_close(nodes[0]);
+    world_pass(1000);
+    CU_ASSERT_TRUE(waiting->done && waiting->error == ODEZK_ECLOSED);
+    CU_ASSERT_EQUAL(a->lost, 1);
+    CU_ASSERT_TRUE(other->done && other->error == ODEZK_OK);
+    CU_ASSERT_EQUAL(world_release(a), ODEZK_ELOST);
+    world_free(nodes[0]);
+    world_drop(other);
+    end();
+}
+
+/* A grant outlives the handle that it came from. */
+static void test_grant_outlives_handle(void)
+{
+    struct world_attempt *a;
+    odezk_lock *lock;
+
+    begin(1);
+    a = hold(nodes[0], "k");
+    lock = a->lock;
+    odezk_lock_on_lost(lock, NULL, NULL);
+    a->lock = NULL; /* the world does not free it */
+    world_free(nodes[0]);
+    CU_ASSERT_FALSE(odezk_lock_is_valid(lock));
+    CU_ASSERT_TRUE(odezk_lock_token(lock) > 0);
+    CU_ASSERT_EQUAL(odezk_lock_on_lost(lock, on_lost, NULL), ODEZK_OK);
+    CU_ASSERT_EQUAL(odezk_lock_release(lock), ODEZK_ELOST);
+    odezk_lock_free(lock);
+    end();
+}
+
+/* ---- refusals by the servers ---- */
+
+static void test_forbidden(void)
+{
+    struct world_attempt *a;
+
+    begin(1);
+    fake_set_denied(LOCKS, OZ_DENIED);
+    a = world_lock(nodes[0], "k", 1000);
+    CU_ASSERT_TRUE(ends(a, ODEZK_EAUTH));
+    world_drop(a);
+    fake_set_denied(LOCKS, OZ_FAILED);
+    a = world_lock(nodes[0], "k", 1000);
+    CU_ASSERT_TRUE(ends(a, ODEZK_ESERVER));
+    world_drop(a);
+    fake_set_denied(NULL, OZ_OK);
+    world_drop(hold(nodes[0], "k"));
+    end();
+}
+
+static void test_forbidden_queue(void)
+{
+    struct world_attempt *a, *b;
+
+    begin(2);
+    a = hold(nodes[0], "k");
+    fake_set_denied(QUEUE, OZ_DENIED);
+    b = world_lock(nodes[1], "k", 1000);
+    CU_ASSERT_TRUE(ends(b, ODEZK_EAUTH));
+    world_drop(b);
+    world_drop(a);
+    fake_set_denied(NULL, OZ_OK);
+    end();
+}
+
+/* The delete is refused for a while: it goes on trying, and not all the time. */
+static void test_forbidden_delete(void)
+{
+    struct world_node *client;
+    struct world_attempt *a;
+    long requests;
+
+    begin(1);
+    client = world_node("auto", ODEZK_ROLE_CLIENT, 2);
+    world_start(client);
+    a = hold(client, "k");
+    fake_set_denied(LOCKS, OZ_DENIED);
+    requests = fake_requests();
+    world_drop(a);
+    world_pass(5000);
+    CU_ASSERT_TRUE(fake_requests() - requests < 250);
+    fake_set_denied(NULL, OZ_OK);
+    world_pass(1000);
+    CU_ASSERT_FALSE(fake_exists(K_PATH));
+    end();
+}
+
+/* ---- under every fault ---- */
+
+/* Each gets it or is told why not; what was got is given back. */
+static bool finished(struct world_attempt *a)
+{
+    if (!a)
+        return true;
+    if (!world_wait(world_is_done, a, 60000)) {
+        if (!world_failed())
+            world_fail("%s: its attempt to lock %s does not end", a->node->id, a->key);
+        return false;
+    }
+    if (a->error != ODEZK_OK && a->error != ODEZK_ETIMEDOUT && a->error != ODEZK_EBUSY &&
+        a->error != ODEZK_ENOMEM && a->error != ODEZK_ECANCELED)
+        world_fail("%s: %s ended with %s", a->node->id, a->key, odezk_errname(a->error));
+    world_pass(20);
+    world_drop(a);
+    return true;
+}
+
+/* Three nodes want one lock: one waits long, one tries, two of one process wait, one gives up; then
+ * the holder goes. */
+static void scenario(void)
+{
+    struct world_node *a = world_join("a", ODEZK_ROLE_MEMBER, 1),
+                      *b = world_join("b", ODEZK_ROLE_MEMBER, 2);
+    struct world_node *c = world_join("c", ODEZK_ROLE_CLIENT, 3);
+    struct world_attempt *first, *second, *third, *fourth, *fifth;
+
+    if (world_failed())
+        return;
+    first = world_lock(a, "k", 20000);
+    world_pass(20);
+    second = world_lock(b, "k", 20000);
+    third = world_lock(c, "k", 20000);
+    fourth = world_lock(a, "k", 20000);
+    fifth = world_lock(b, "k", 0);
+    world_pass(200);
+    if (!finished(first) || !finished(fifth))
+        return;
+    fifth = world_lock(c, "k", 20000);
+    world_pass(10);
+    if (fifth)
+        odezk_lock_cancel(fifth->request);
+    if (!finished(second) || !finished(third) || !finished(fourth) || !finished(fifth))
+        return;
+    first = world_lock(b, "k", 20000); /* kept in store by whoever had it last */
+    world_pass(50);
+    second = world_lock(a, "k", 50);
+    world_pass(30);
+    world_free(b);
+    if (second)
+        finished(second);
+    finished(world_lock(c, "k", 20000));
+}
+
+static void test_faults(void)
+{
+    world_sweep_faults("lock", scenario);
+    CU_ASSERT_EQUAL(world_failures(), 0);
+}
+
+static void test_memory(void)
+{
+    world_sweep_memory("lock", scenario);
+    CU_ASSERT_EQUAL(world_failures(), 0);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct check checks[] = {
+        {"spaces and keys", test_arguments},
+        {"refused at once", test_refused_at_once},
+        {"alone", test_alone},
+        {"the first lock of a key is one request", test_first_lock_is_one_request},
+        {"idle locks go", test_idle_locks_go},
+        {"a client keeps nothing", test_client_keeps_nothing},
+        {"odd keys", test_odd_keys},
+        {"in turn", test_fair},
+        {"in turn within a process", test_turns},
+        {"no herd", test_no_herd},
+        {"watches do not grow", test_watches_do_not_grow},
+        {"a counter that overflows", test_queue_overflow},
+        {"keys that begin alike", test_alike},
+        {"try", test_try},
+        {"a wait that is too short", test_timeout},
+        {"no server", test_no_server},
+        {"canceled at each moment", test_cancel},
+        {"an unlock is its own grant's", test_release_is_its_own},
+        {"an unlock whose reply is lost", test_release_with_lost_reply},
+        {"lost", test_lost},
+        {"lost while others wait", test_lost_with_waiters},
+        {"closed while others wait", test_close_with_attempts},
+        {"a grant outlives its handle", test_grant_outlives_handle},
+        {"forbidden", test_forbidden},
+        {"a forbidden queue", test_forbidden_queue},
+        {"a forbidden delete", test_forbidden_delete},
+        {"every fault at every request", test_faults},
+        {"every allocation fails", test_memory},
+    };
+    int rc;
+
+    world_open();
+    rc = CHECK_RUN("lock", checks, argc, argv);
+    world_close();
+    return rc;
+}
