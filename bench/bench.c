@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <getopt.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,8 +57,8 @@ static void print_figures(void)
     for (int i = 0; i < figure_count; i++) {
         const struct figure *f = &figures[i];
         if (options.json)
-            printf("%s{\"what\":\"%s\",\"value\":%.4g,\"unit\":\"%s\",\"floor\":%.4g}", i ? "," : "",
-                   f->what, f->value, f->unit, f->floor);
+            printf("%s{\"what\":\"%s\",\"value\":%.4g,\"unit\":\"%s\",\"floor\":%.4g}",
+                   i ? "," : "", f->what, f->value, f->unit, f->floor);
         else if (f->floor > 0)
             printf("%-56s %10.4g %-12s %10.4g %7.2f\n", f->what, f->value, f->unit, f->floor,
                    f->value / f->floor);
@@ -297,7 +298,8 @@ static double kill_master(int timeout_ms)
     it_signal(pack.processes[it_claims_last_claimant(pack.claims)], SIGKILL);
     if (!it_claims_wait(pack.claims, 2 * timeout_ms + 20000, epoch))
         fail("nobody becomes master");
-    double took = (double)it_claims_first_ns(pack.claims, it_claims_newest(pack.claims, -1)) / 1e6 - begin;
+    double took =
+        (double)it_claims_first_ns(pack.claims, it_claims_newest(pack.claims, -1)) / 1e6 - begin;
     it_leave();
     it_enter("bench");
     return took;
@@ -307,11 +309,12 @@ static void bench_master_at(int timeout_ms, bool helper, int rounds)
 {
     double ms[ROUNDS_MAX];
 
-    setenv("IT_CRASH_LEAVE", helper ? it_program("odezk-reaper") : "", 1);
+    setenv("IT_HELPER", helper ? it_program("odezk-reaper") : "", 1);
     for (int i = 0; i < rounds; i++)
         ms[i] = kill_master(timeout_ms);
     add(median(ms, rounds), "ms", helper ? 0 : timeout_ms,
-        helper ? "master killed to the next, with the helper" : "master killed to the next (floor: the session timeout)");
+        helper ? "master killed to the next, with the helper"
+               : "master killed to the next (floor: the session timeout)");
 }
 
 static void bench_master(void)

@@ -1,3 +1,14 @@
+# What membership, mastership and locks cost: `make bench` measures, bench/bench --help tells the options.
+EXTRA_PROGRAMS += bench/bench
+bench_bench_SOURCES = bench/bench.c
+bench_bench_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/it
+bench_bench_LDFLAGS = $(IT_LINK)
+bench_bench_LDADD = it/libharness.la
+
+.PHONY: bench
+bench: all bench/bench$(EXEEXT) it/claimant$(EXEEXT)
+	bench/bench$(EXEEXT)
+	bench/bench$(EXEEXT) --servers 3
 
 EXTRA_PROGRAMS += bench/lock/worker
 bench_lock_worker_SOURCES = bench/lock/worker.c

@@ -11,3 +11,13 @@ doc/man/ode-cluster.xml.5: doc/man/ode-cluster.xml.5.in src/config/gen$(EXEEXT)
 	sed -e '/^@SETTINGS@$$/{' -e 'r $@.settings' -e 'd' -e '}' \
 		$(srcdir)/doc/man/ode-cluster.xml.5.in >$@.tmp && \
 	rm $@.settings && mv $@.tmp $@
+
+EXTRA_DIST += doc/configuration.md \
+	doc/engine.md \
+	doc/locks.md \
+	doc/model/election.pml \
+	doc/model/lease.pml \
+	doc/model/lock.pml \
+	doc/model/sticky.pml \
+	doc/performance.md \
+	doc/reaper.md

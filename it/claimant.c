@@ -32,6 +32,16 @@ static int set(odezk_config *config, const char *name, const char *value)
     return odezk_config_set(config, name, value, NULL);
 }
 
+/* Deaths are noticed by the session timeout, unless a helper is named. */
+static int set_helper(odezk_config *config)
+{
+    const char *helper = getenv("IT_HELPER");
+
+    if (!helper || !*helper)
+        return set(config, "crash-leave", "false");
+    return set(config, "crash-leave-helper", helper);
+}
+
 static odezk_cluster *open_cluster(char **argv, const char *id)
 {
     odezk_config *config = NULL;
@@ -39,7 +49,7 @@ static odezk_cluster *open_cluster(char **argv, const char *id)
 
     if (odezk_config_new(&config) != ODEZK_OK || set(config, "servers", argv[2]) ||
         set(config, "base", argv[3]) || set(config, "cluster", "c") || set(config, "node-id", id) ||
-        set(config, "session-timeout", argv[4]) ||
+        set(config, "session-timeout", argv[4]) || set_helper(config) ||
         odezk_cluster_new(config, NULL, &cluster) != ODEZK_OK)
         fprintf(stderr, "claimant %s: %s\n", id, odezk_last_error());
     odezk_config_free(config);

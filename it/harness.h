@@ -42,7 +42,8 @@ struct it_test {
 /* Runs the tests, the last of which has no name. Returns the exit code. */
 int it_main(int argc, char **argv, const char *family, const struct it_test *tests);
 
-/* For a program that measures instead: a base path, and what a test's end does without its checks. */
+/* For a program that measures instead: a base path, and what a test's end does without its checks.
+ */
 void it_enter(const char *family);
 void it_leave(void);
 

@@ -20,7 +20,7 @@ enum { CHANNELS_MAX = 64, CHUNK = 65536 };
 /* One connection, and what waits to be written to either side. */
 struct channel {
     int client, server;
-    bool answered; /* since the last request */
+    bool answered;       /* since the last request */
     size_t header, body; /* of the request that passes: bytes read of its length, and left of it */
     uint32_t length;
 };

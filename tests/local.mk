@@ -10,3 +10,4 @@ tests_unit_test_log_LDADD = libcore.la $(CUNIT_LIBS)
 
 include tests/unit-config.mk
 include tests/cli.mk
+EXTRA_DIST += tests/model.sh
