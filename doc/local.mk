@@ -20,4 +20,7 @@ EXTRA_DIST += doc/configuration.md \
 	doc/model/lock.pml \
 	doc/model/sticky.pml \
 	doc/performance.md \
-	doc/reaper.md
+	doc/reaper.md \
+	doc/architecture.md \
+	doc/safety.md \
+	doc/threads.md

@@ -315,21 +315,24 @@ static void check_masters(void)
     }
 }
 
-static bool surely_holds(const struct world_attempt *a)
+static void check_holders(const struct world_attempt *a, const struct world_attempt *b)
 {
-    return world_holds(a) && !fake_is_doomed(a->node->slot);
+    if (strcmp(a->key, b->key) == 0 && !fake_is_doomed(a->node->slot) &&
+        !fake_is_doomed(b->node->slot))
+        world_fail("two holders of %s: %s and %s", a->key, a->node->id, b->node->id);
 }
 
 static void check_locks(void)
 {
-    int i, k;
+    const struct world_attempt *holders[WORLD_ATTEMPTS];
+    int count = 0, i, k;
 
     for (i = 0; i < WORLD_ATTEMPTS; i++)
-        for (k = i + 1; k < WORLD_ATTEMPTS && surely_holds(&world.attempts[i]); k++)
-            if (surely_holds(&world.attempts[k]) &&
-                strcmp(world.attempts[i].key, world.attempts[k].key) == 0)
-                world_fail("two holders of %s: %s and %s", world.attempts[i].key,
-                           world.attempts[i].node->id, world.attempts[k].node->id);
+        if (world_holds(&world.attempts[i]))
+            holders[count++] = &world.attempts[i];
+    for (i = 0; i < count; i++)
+        for (k = 0; k < i; k++)
+            check_holders(holders[i], holders[k]);
 }
 
 /* Should the follower die at this moment, without another word to its leader, the session must
