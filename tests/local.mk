@@ -11,3 +11,4 @@ tests_unit_test_log_LDADD = libcore.la $(CUNIT_LIBS)
 include tests/unit-config.mk
 include tests/cli.mk
 EXTRA_DIST += tests/model.sh
+include tests/unit.mk

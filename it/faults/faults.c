@@ -17,7 +17,8 @@ struct options options = {.minutes = 3, .nodes = 5, .timeout_ms = 2000, .rounds 
 static const char help[] =
     "usage: faults [--seed N] [--minutes M] [--timeout MS] [--tick MS] [--nodes N] [--only "
     "ACTION,…]\n"
-    "              [--scenario NAME [--rounds N]] [--logs DIR] [--no-namespace]\n"
+    "              [--scenario NAME [--rounds N]] [--no-helper] [--no-namespace]\n"
+    "              [--logs DIR]\n"
     "\n"
     "  --seed N         repeat the choices of an earlier run\n"
     "  --minutes M      how long (default 3)\n"
@@ -28,6 +29,7 @@ static const char help[] =
     "  --scenario NAME  one situation again and again instead: kill, stop, partition, silent,\n"
     "                   island, restart-all, ensemble-away, ensemble-frozen\n"
     "  --rounds N       how often (default 10)\n"
+    "  --no-helper      nodes without their helper process\n"
     "  --logs DIR       keep what the nodes logged in this directory\n"
     "  --no-namespace   do not make a network of its own\n"
     "\n"
@@ -42,17 +44,13 @@ static int usage(void)
 
 static bool parse(int argc, char **argv)
 {
-    static const struct option known[] = {{"seed", required_argument, NULL, 's'},
-                                          {"minutes", required_argument, NULL, 'm'},
-                                          {"timeout", required_argument, NULL, 't'},
-                                          {"nodes", required_argument, NULL, 'n'},
-                                          {"tick", required_argument, NULL, 'k'},
-                                          {"only", required_argument, NULL, 'o'},
-                                          {"scenario", required_argument, NULL, 'c'},
-                                          {"rounds", required_argument, NULL, 'r'},
-                                          {"logs", required_argument, NULL, 'l'},
-                                          {"no-namespace", no_argument, NULL, 'x'},
-                                          {0}};
+    static const struct option known[] = {
+        {"seed", required_argument, NULL, 's'},     {"minutes", required_argument, NULL, 'm'},
+        {"timeout", required_argument, NULL, 't'},  {"nodes", required_argument, NULL, 'n'},
+        {"tick", required_argument, NULL, 'k'},     {"only", required_argument, NULL, 'o'},
+        {"scenario", required_argument, NULL, 'c'}, {"rounds", required_argument, NULL, 'r'},
+        {"logs", required_argument, NULL, 'l'},     {"no-namespace", no_argument, NULL, 'x'},
+        {"no-helper", no_argument, NULL, 'h'},      {0}};
 
     for (int opt; (opt = getopt_long(argc, argv, "", known, NULL)) != -1;) {
         if (opt == 's')
@@ -73,6 +71,8 @@ static bool parse(int argc, char **argv)
             options.rounds = atoi(optarg);
         else if (opt == 'l')
             options.logs = optarg;
+        else if (opt == 'h')
+            options.no_helper = true;
         else if (opt == 'x')
             options.no_namespace = true;
         else

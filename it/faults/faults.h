@@ -19,7 +19,7 @@ struct options {
     int minutes, nodes, timeout_ms, tick_ms;
     const char *only, *scenario, *logs;
     int rounds;
-    bool no_namespace;
+    bool no_namespace, no_helper;
 };
 
 extern struct options options;

@@ -578,7 +578,7 @@ static bool set(const char *name, const char *value)
     return false;
 }
 
-static bool configure(const char *servers, const char *timeout)
+static bool configure(const char *servers, const char *timeout, const char *helper)
 {
     char operation[16];
 
@@ -586,7 +586,7 @@ static bool configure(const char *servers, const char *timeout)
     return odezk_config_new(&node.config) == ODEZK_OK && set("servers", servers) &&
            set("base", ROOT) && set("cluster", CLUSTER) && set("node-id", node.id) &&
            set("session-timeout", timeout) && set("operation-timeout", operation) &&
-           set("lock-sticky-idle", STICKY_IDLE);
+           set("lock-sticky-idle", STICKY_IDLE) && set("crash-leave", helper);
 }
 
 static void print_line(odezk_log_level level, const char *category, const char *line, void *arg)
@@ -629,8 +629,8 @@ static int run(void)
 
 int main(int argc, char **argv)
 {
-    if (argc != 4) {
-        fprintf(stderr, "usage: %s ID SERVERS SESSION-TIMEOUT\n", argv[0]);
+    if (argc != 5) {
+        fprintf(stderr, "usage: %s ID SERVERS SESSION-TIMEOUT true|false\n", argv[0]);
         return 2;
     }
     node.id = argv[1];
@@ -643,7 +643,7 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     skew_use(&node.record->skew);
     odezk_log_set_callback(print_line, NULL);
-    if (!configure(argv[2], argv[3]))
+    if (!configure(argv[2], argv[3], argv[4]))
         return 1;
     int exit_code = run();
     odezk_config_free(node.config);

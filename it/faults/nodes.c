@@ -40,7 +40,8 @@ void node_start(int node)
 {
     struct node *n = &nodes[node];
     char path[PATH_MAX + 64], log[PATH_MAX + 64], id[8], timeout[16];
-    const char *argv[] = {path, id, link_servers(node), timeout, NULL};
+    const char *helper = options.no_helper ? "false" : "true";
+    const char *argv[] = {path, id, link_servers(node), timeout, helper, NULL};
     int fd;
 
     n->number = node;
