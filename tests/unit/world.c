@@ -303,7 +303,7 @@ static void check_masters(void)
     for (i = 0; i < WORLD_NODES; i++) {
         const struct world_node *node = &world.nodes[i];
 
-        if (!node->cluster || fake_is_doomed(node->slot) || !odezk_is_master(node->cluster, &epoch))
+        if (!node->cluster || !odezk_is_master(node->cluster, &epoch) || fake_is_doomed(node->slot))
             continue;
         if (master)
             world_fail("two masters: %s and %s", master->id, node->id);
