@@ -48,6 +48,7 @@ static void take_back_request(struct entry *e)
 
 static void refuse_the_impatient(struct entry *e)
 {
+    e->effort->second_look = true; /* who waits a little does that in the queue: it is not asked over and over */
     take_back_request(e);
     oz_entry_others_hold(e);
     oz_entry_set_free(e);

@@ -129,6 +129,7 @@ static struct {
     enum oz_rc denied_rc;
     unsigned (*below)(unsigned n);
     int turn;
+    bool trace;
 } zk;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -671,6 +672,22 @@ static bool is_write(enum oz_verb verb)
     return verb == OZ_CREATE || verb == OZ_DELETE || verb == OZ_SET || verb == OZ_MULTI;
 }
 
+/* With ODEZK_TEST_LOG set: what the servers do. */
+static void trace(const struct port *p, const struct order *o, const struct message *m)
+{
+    static const char *const verbs[] = {"create",   "delete", "stat",  "get",  "set",
+                                        "children", "sync",   "check", "multi"};
+    size_t i;
+
+    if (!zk.trace)
+        return;
+    fprintf(stderr, "%6" PRId64 " slot %d: %s %s", oz_now() / OZ_MS % 1000000, p->slot,
+            verbs[o->verb], m->reply.path ? m->reply.path : o->path);
+    for (i = 0; i < o->count; i++)
+        fprintf(stderr, " %s %s", verbs[o->items[i].verb], o->items[i].path);
+    fprintf(stderr, ": %s\n", oz_rc_name(m->reply.rc));
+}
+
 static struct message *serve(struct port *p, const struct order *o)
 {
     struct message *m = need(calloc(1, sizeof *m));
@@ -685,6 +702,7 @@ static struct message *serve(struct port *p, const struct order *o)
     else
         read_one(p, o, m);
     m->zxid = tree_of(p)->zxid;
+    trace(p, o, m);
     return m;
 }
 
@@ -1453,6 +1471,7 @@ void fake_begin(void)
     memset(&zk, 0, sizeof zk);
     zk.next_session = FIRST_SESSION;
     zk.half_tick = OZ_SECOND;
+    zk.trace = getenv("ODEZK_TEST_LOG") != NULL;
     zk.next_report = oz_now() + zk.half_tick;
     add_node(&zk.leader, new_node("/", "", 0));
     pthread_mutex_unlock(&lock);

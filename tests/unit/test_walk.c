@@ -88,7 +88,9 @@ static void note_id(struct world_node *node)
 static void start_node(void)
 {
     static const char *const names[IDS] = {"a", "b", "c", "d", "e"};
-    odezk_role role = world_random(6) ? ODEZK_ROLE_MEMBER : ODEZK_ROLE_OBSERVER;
+    static const odezk_role roles[] = {ODEZK_ROLE_MEMBER, ODEZK_ROLE_MEMBER,   ODEZK_ROLE_MEMBER,
+                                       ODEZK_ROLE_MEMBER, ODEZK_ROLE_OBSERVER, ODEZK_ROLE_CLIENT};
+    odezk_role role = roles[world_random(6)];
     struct world_node *node;
     char servers[64];
     int slot;
@@ -151,11 +153,11 @@ static void disturb(struct world_node *node)
 static void use_lock(struct world_node *node)
 {
     static const char *const keys[] = {"x", "y"};
-    static const int waits[] = {0, 300, 3000, 20000};
+    static const int waits[] = {0, 60, 300, 3000, 20000};
     struct world_attempt *a = any_attempt();
 
     if (world_random(2) && !node->crashed)
-        world_lock(node, keys[world_random(2)], waits[world_random(4)]);
+        world_lock(node, keys[world_random(2)], waits[world_random(5)]);
     else if (a && a->done)
         world_drop(a);
     else if (a && world_random(4) == 0)
