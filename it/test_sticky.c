@@ -374,6 +374,7 @@ static void count(struct fighter *self, int k)
 
     snprintf(key, sizeof key, "k%d", k);
     if (odezk_lock_acquire(self->cluster, SPACE, key, it_ms(60000), &lock) != ODEZK_OK) {
+        it_note("not acquired: %s", odezk_last_error());
         fight.failed++;
         return;
     }
@@ -382,7 +383,10 @@ static void count(struct fighter *self, int k)
     fight.newest[k] = odezk_lock_token(lock);
     sched_yield();
     fight.counters[k] = before + 1;
-    fight.failed += odezk_lock_release(lock) != ODEZK_OK;
+    if (odezk_lock_release(lock) != ODEZK_OK) {
+        it_note("not released: %s", odezk_last_error());
+        fight.failed++;
+    }
     fight.done++;
     self->got++;
     odezk_lock_free(lock);

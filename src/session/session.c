@@ -278,24 +278,56 @@ static void after_lease_change(struct oz_session *s)
         oz_timer_set(s->timers, &s->lapse_timer, end, check_lapse, s);
 }
 
-static void lease_acked(struct oz_session *s, int64_t sent, int64_t acked)
+static void lease_acked(struct oz_session *s, int64_t sent, int64_t acked, bool write)
 {
     check_lapse(s);
     if (acked - sent > s->lease.lag / 2 && !s->slow_told) {
         s->slow_told = true;
-        oz_warn("session", "a write took %lld ms, the half of lease-lag and more", (long long)((acked - sent) / OZ_MS));
+        oz_warn("session", "an answer took %lld ms, the half of lease-lag and more", (long long)((acked - sent) / OZ_MS));
     }
-    oz_lease_acked(&s->lease, sent, acked);
+    oz_lease_acked(&s->lease, sent, acked, write);
     after_lease_change(s);
+}
+
+static void lease_answered(struct oz_session *s, const struct oz_reply *reply)
+{
+    s->lease_pending--;
+    if (reply->rc != OZ_UNKNOWN)
+        s->waits_since = oz_now();
 }
 
 static void lease_written(void *owner, const struct oz_reply *reply)
 {
+    lease_answered(owner, reply);
+}
+
+static void send_write(struct oz_session *s)
+{
+    const char *path = NULL, *data = "";
+    char nowhere[512];
+    struct oz_request request = {.verb = OZ_SET};
+
+    if (s->lease_write && s->lease_write(s->lease_write_arg, &path, &data)) {
+        request.data = data;
+        request.len = strlen(data);
+    } else { /* a delete of what never existed passes the leader as well, and leaves nothing behind */
+        snprintf(nowhere, sizeof nowhere, "%s/no-member-%llx", strcmp(s->root, "/") ? s->root : "",
+                 (unsigned long long)s->identity.id);
+        path = nowhere;
+        request.verb = OZ_DELETE;
+    }
+    request.path = path;
+    if (oz_submit(s, &request, lease_written, s))
+        s->lease_pending++;
+}
+
+static void lease_synced(void *owner, const struct oz_reply *reply)
+{
     struct oz_session *s = owner;
 
-    s->lease_pending--;
-    if (reply->rc != OZ_UNKNOWN)
-        s->waits_since = oz_now();
+    lease_answered(s, reply);
+    if (s->up && s->connected && reply->rc != OZ_UNKNOWN)
+        send_write(s);
 }
 
 /* ---- a server that does not answer ---- */
@@ -376,26 +408,22 @@ static void look_for_silence(void *arg)
     }
 }
 
-/* Regularly; but while nothing is granted, at the very moment at which a write can prove an earlier one. */
+/* Regularly; but while nothing is granted, at the very moment at which an earlier one can be proven. */
 static void schedule_lease_write(struct oz_session *s)
 {
-    int64_t now = oz_now(), at = now + s->period;
+    int64_t now = oz_now(), at = now + s->period, proof = oz_lease_next(&s->lease);
 
-    if (!s->granting && s->lease.count > 0) {
-        int64_t proof = s->lease.ring[0].acked + s->lease.lag;
-
-        if (proof > now && proof < at) /* otherwise the write that was just sent is the proof */
-            at = proof;
-    }
+    if (!s->granting && proof > now && proof < at) /* if not later, what was just sent is the proof */
+        at = proof;
     oz_timer_set(s->timers, &s->lease_timer, at, write_lease, s);
 }
 
+/* Where there is something to prove a sync goes ahead: it costs the servers less than a write. */
 static void write_lease(void *arg)
 {
     struct oz_session *s = arg;
-    const char *path = NULL, *data = "";
-    char nowhere[512];
-    struct oz_request request = {.verb = OZ_SET};
+    struct oz_request sync = {.verb = OZ_SYNC, .path = s->root};
+    int64_t proof = oz_lease_next(&s->lease);
 
     if (!s->up || !s->connected)
         return;
@@ -406,17 +434,9 @@ static void write_lease(void *arg)
         return;
     }
     if (s->lease_pending < 4) {
-        if (s->lease_write && s->lease_write(s->lease_write_arg, &path, &data)) {
-            request.data = data;
-            request.len = strlen(data);
-        } else { /* a delete of what never existed passes the leader as well, and leaves nothing behind */
-            snprintf(nowhere, sizeof nowhere, "%s/no-member-%llx", strcmp(s->root, "/") ? s->root : "",
-                     (unsigned long long)s->identity.id);
-            path = nowhere;
-            request.verb = OZ_DELETE;
-        }
-        request.path = path;
-        if (oz_submit(s, &request, lease_written, s))
+        if (proof == 0 || proof > oz_now())
+            send_write(s);
+        else if (oz_submit(s, &sync, lease_synced, s))
             s->lease_pending++;
     }
     if (!s->silence_timer.armed)
@@ -531,7 +551,7 @@ void oz_op_detach(struct oz_op *op)
         op->cb = NULL;
 }
 
-/* An answer to any of these went through the leader, which so heard of our session. */
+/* An answer to any of these came by way of the leader. */
 static bool passed_leader(const struct oz_op *op)
 {
     switch (op->request.verb) {
@@ -539,6 +559,7 @@ static bool passed_leader(const struct oz_op *op)
     case OZ_DELETE:
     case OZ_SET:
     case OZ_MULTI:
+    case OZ_SYNC:
         return op->reply.rc != OZ_UNKNOWN && op->reply.rc != OZ_GONE && op->reply.rc != OZ_FAILED;
     default:
         return false;
@@ -564,7 +585,7 @@ static void op_replied(struct oz_msg *msg)
         return;
     }
     if (s->up && conn == s->conn && passed_leader(op))
-        lease_acked(s, op->sent, op->acked);
+        lease_acked(s, op->sent, op->acked, op->request.verb != OZ_SYNC);
     if (op->reply.rc == OZ_UNKNOWN && op->request.retry && op->cb) {
         free(op->reply_memory);
         op->reply_memory = NULL;

@@ -20,9 +20,14 @@ static void start(void)
     oz_lease_start(&lease, 10 * S, 5 * S / 2, S / 4, 100 * S);
 }
 
-static void acked(double sent, double at)
+static void wrote(double sent, double at)
 {
-    oz_lease_acked(&lease, (int64_t)(sent * S), (int64_t)(at * S));
+    oz_lease_acked(&lease, (int64_t)(sent * S), (int64_t)(at * S), true);
+}
+
+static void synced(double sent, double at)
+{
+    oz_lease_acked(&lease, (int64_t)(sent * S), (int64_t)(at * S), false);
 }
 
 static bool ends_at(double at)
@@ -50,61 +55,94 @@ static void test_new_session(void)
 static void test_silent_follower(void)
 {
     start();
-    acked(108, 108.01);
+    wrote(108, 108.01);
     CU_ASSERT_TRUE(ends_at(109.75));
-    acked(109, 109.01);
+    wrote(109, 109.01);
     CU_ASSERT_TRUE(ends_at(109.75));
 }
 
 static void test_proof(void)
 {
     start();
-    acked(101, 101.5);
-    acked(103.9, 103.91); /* 2.4 s after the first one's answer */
+    wrote(101, 101.5);
+    wrote(103.9, 103.91); /* 2.4 s after the first one's answer */
+    wrote(103.92, 103.93);
     CU_ASSERT_TRUE(ends_at(109.75));
-    acked(104, 104.1); /* 2.5 s */
+    wrote(104, 104.1); /* 2.5 s */
+    CU_ASSERT_TRUE(ends_at(109.75));
+    wrote(104.05, 104.2); /* was under way when that was answered */
+    CU_ASSERT_TRUE(ends_at(109.75));
+    wrote(104.1, 104.3);
     CU_ASSERT_TRUE(ends_at(110.75));
+}
+
+/* A sync comes back from the leader, but nobody else has to follow that one any more. */
+static void test_sync(void)
+{
+    start();
+    synced(101, 101.01);
+    synced(104, 104.01);
+    synced(104.1, 104.11);
+    CU_ASSERT_TRUE(ends_at(109.75));
+    wrote(104.2, 104.21);
+    CU_ASSERT_TRUE(ends_at(110.75));
+    oz_lease_reconnected(&lease);
+    CU_ASSERT_TRUE(ends_at(113.95));
+    synced(105, 105.1);
+    oz_lease_reconnected(&lease);
+    CU_ASSERT_TRUE(ends_at(113.95));
 }
 
 static void test_newest_proven_counts(void)
 {
     start();
-    acked(101, 101.01);
-    acked(102, 102.01);
-    acked(103, 103.01);
-    acked(105, 105.01);
-    CU_ASSERT_TRUE(ends_at(111.75)); /* proves the second, and not the third */
-    acked(105.6, 105.61);
+    wrote(101, 101.01);
+    wrote(102, 102.01);
+    wrote(103, 103.01);
+    synced(105, 105.01); /* the first two were told */
+    wrote(105.1, 105.11);
+    CU_ASSERT_TRUE(ends_at(111.75));
+    synced(105.6, 105.61);
+    synced(105.7, 105.71);
+    wrote(105.8, 105.81);
     CU_ASSERT_TRUE(ends_at(112.75));
-    acked(105.7, 105.71);
+    wrote(105.9, 105.91);
     CU_ASSERT_TRUE(ends_at(112.75));
 }
 
 static void test_own_reply_proves_nothing(void)
 {
     start();
-    acked(101, 107); /* it was under way for long: it tells of nothing later than 101 */
+    wrote(101, 107); /* it was under way for long: it tells of nothing later than 101 */
     CU_ASSERT_TRUE(ends_at(109.75));
-    acked(108, 108.1); /* too soon after that answer */
+    wrote(108, 108.1); /* too soon after that answer */
     CU_ASSERT_TRUE(ends_at(109.75));
-    acked(109.5, 109.6);
+    wrote(109.5, 109.6);
+    CU_ASSERT_TRUE(ends_at(109.75));
+    wrote(109.6, 109.7);
     CU_ASSERT_TRUE(ends_at(110.75));
 }
 
 static void test_reconnection(void)
 {
     start();
-    acked(105, 105.1);
-    oz_lease_reconnected(&lease); /* the leader itself saw the session, later than 105 */
+    wrote(105, 105.1);
+    oz_lease_reconnected(&lease); /* a leader saw the session, later than 105 */
     CU_ASSERT_TRUE(ends_at(114.75));
-    acked(110, 110.1); /* what went through the former follower does not count on the new one */
+    wrote(110, 110.1); /* what went through the former follower does not count on the new one */
     CU_ASSERT_TRUE(ends_at(114.75));
-    acked(112.7, 112.8);
+    wrote(112.7, 112.8);
+    wrote(112.8, 112.9);
     CU_ASSERT_TRUE(ends_at(119.75));
+    wrote(115.4, 115.5); /* the X of 112.8 */
     oz_lease_reconnected(&lease);
-    CU_ASSERT_TRUE(ends_at(122.45));
+    CU_ASSERT_TRUE(ends_at(125.15));
+    wrote(117, 117.1); /* no W of before */
+    CU_ASSERT_TRUE(ends_at(125.15));
+    oz_lease_reconnected(&lease);
+    CU_ASSERT_TRUE(ends_at(126.75));
     oz_lease_reconnected(&lease); /* nothing was answered in between */
-    CU_ASSERT_TRUE(ends_at(122.45));
+    CU_ASSERT_TRUE(ends_at(126.75));
 }
 
 /* Thousands of requests a second must not push out what proves something, not even while answers
@@ -119,13 +157,13 @@ static void flood(double lag, double rtt, double between)
     for (sent = 100; sent < 200; sent += between) {
         int64_t now = (int64_t)((sent + rtt) * S), age;
 
-        acked(sent, sent + rtt);
+        wrote(sent, sent + rtt);
         age = now - (oz_lease_end(&lease) + S / 4 - 10 * S); /* of what is proven */
         if (sent > 120 && age > worst)
             worst = age;
     }
-    /* A ring with room for all would need: the answer of V, the lag, the answer of W. */
-    CU_ASSERT_TRUE(worst <= (int64_t)((2 * (2 * rtt + lag) + 2 * between + 0.5) * S));
+    /* With room for all it were: the answer of V, the lag, the answers of X and W. */
+    CU_ASSERT_TRUE(worst <= (int64_t)((2 * (3 * rtt + lag) + 3 * between + 0.5) * S));
 }
 
 static void test_flood(void)
@@ -154,21 +192,26 @@ static unsigned random_below(unsigned n)
 }
 
 /* The latest end that the rule allows, with every request of the connection remembered. */
-static int64_t allowed_end(const int64_t *sent, const int64_t *ack, int count)
+static int64_t allowed_end(const int64_t *sent, const int64_t *ack, const bool *write, int count)
 {
-    int64_t best = 0;
-    int v, w;
+    int64_t best = 0, told = 0;
+    int v, x, w;
 
-    for (w = 0; w < count; w++)
-        for (v = 0; v < w; v++)
-            if (ack[v] + lease.lag <= sent[w] && sent[v] > best)
-                best = sent[v];
+    for (w = count - 1; w > 0 && !write[w]; w--)
+        ;
+    for (x = 0; x < w; x++)
+        if (ack[x] <= sent[w])
+            told = sent[x];
+    for (v = 0; v < w; v++)
+        if (ack[v] + lease.lag <= told && sent[v] > best)
+            best = sent[v];
     return best + lease.timeout - lease.margin;
 }
 
 static void test_against_a_model(void)
 {
     int64_t sent[200], ack[200], floor, newest;
+    bool write[200];
     int round, i, count;
 
     for (round = 0; round < 200; round++) {
@@ -187,9 +230,12 @@ static void test_against_a_model(void)
             if (ack[count] < free_at)
                 ack[count] = free_at; /* answers come in order */
             free_at = ack[count];
-            oz_lease_acked(&lease, sent[count], ack[count]);
-            newest = sent[count++];
-            allowed = allowed_end(sent, ack, count);
+            write[count] = random_below(3) > 0;
+            oz_lease_acked(&lease, sent[count], ack[count], write[count]);
+            if (write[count])
+                newest = sent[count];
+            count++;
+            allowed = allowed_end(sent, ack, write, count);
             if (oz_lease_end(&lease) > allowed && oz_lease_end(&lease) > floor)
                 world_fail("the lease ends %.3f s too late",
                            (double)(oz_lease_end(&lease) - allowed) / S);
@@ -259,6 +305,12 @@ static void test_lapse_is_told_first(void)
         fake_hold(1, 50 * OZ_MS);
         for (i = 0; i < 100 && fake_in_flight(1) == 0; i++) {
             world_jump(10);
+            oz_dispatch_step(r.d, 0);
+        }
+        if (pause % 100) { /* the sync is answered in time, and the write is under way */
+            world_jump(50);
+            while (fake_step())
+                ;
             oz_dispatch_step(r.d, 0);
         }
         for (i = 0; i < pause; i += 50) {
@@ -414,7 +466,8 @@ int main(int argc, char **argv)
     static const struct check checks[] = {
         {"a new session", test_new_session},
         {"a silent follower", test_silent_follower},
-        {"a proof needs the lag", test_proof},
+        {"a proof needs the lag, and two answers after it", test_proof},
+        {"a sync is no write", test_sync},
         {"the newest proven request counts", test_newest_proven_counts},
         {"a late answer proves nothing", test_own_reply_proves_nothing},
         {"reconnection", test_reconnection},
