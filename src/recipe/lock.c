@@ -511,7 +511,7 @@ void oz_entry_hold(struct entry *e, int64_t czxid)
     e->state = HELD;
     e->czxid = czxid;
     e->queue_first = false;
-    f->contended = f->second_look = false;
+    f->contended = f->second_look = f->behind_delete = false;
     f->asked = 0;
     free(f->request);
     f->request = NULL;
@@ -530,6 +530,8 @@ void oz_entry_set_free(struct entry *e)
     unlist(e);
     e->state = FREE;
     e->wanted = false;
+    if (e->effort)
+        e->effort->behind_delete = false;
     oz_entry_step(e);
 }
 
@@ -636,6 +638,7 @@ static void check_create(struct entry *e)
     oz_entry_read_again(e, create_checked, check_create);
 }
 
+/* What exists may still be our own, when the delete before it was lost with a connection. */
 static void created(struct entry *e, const struct oz_reply *reply)
 {
     switch (reply->rc) {
@@ -643,7 +646,10 @@ static void created(struct entry *e, const struct oz_reply *reply)
         oz_entry_hold(e, reply->stat.czxid);
         break;
     case OZ_EXISTS:
-        found_taken(e);
+        if (e->effort->behind_delete)
+            check_create(e);
+        else
+            found_taken(e);
         break;
     case OZ_NONODE:
         make_dirs(e);
@@ -831,29 +837,47 @@ static void idle_tick(void *arg)
     oz_timer_set(locks->timers, &locks->idle_timer, now + period, idle_tick, locks);
 }
 
-/* Another waits for this lock. A holder that has it only in store gives it up at once, one that uses it after its
- * turn. Of a lock that should not be there nothing is known: a lost request made it. */
+/* Others see a lock of ours that we know nothing of: a create that was taken for lost made it, and it has to go. */
+static void remove_unknown(struct entry *e)
+{
+    if (need_effort(e)) {
+        unlist(e);
+        e->state = DELETING;
+        check_delete(e);
+    } else { /* they ask again */
+        drop_entry(e);
+    }
+}
+
+/* Another waits for this lock. A holder that has it only in store gives it up at once, one that uses it after its turn. */
 static void want(struct oz_locks *locks, const char *name)
 {
     struct entry *e = find_entry(locks, name);
 
-    if (!e) {
+    if (!e)
         e = new_entry(locks, name);
-        if (e && need_effort(e)) {
-            e->state = DELETING;
-            check_delete(e);
-        } else if (e) {
-            drop_entry(e);
-        }
-        return;
+    if (!e)
+        return; /* out of memory; they ask again */
+    switch (e->state) {
+    case FREE:
+        if (oz_entry_unwanted(e))
+            remove_unknown(e);
+        break;
+    case QUEUED:
+        oz_entry_doubt(e);
+        break;
+    case HELD:
+    case CREATING:
+    case TAKING:
+        if (!others_may_wait(e, oz_now()))
+            e->turns = 0;
+        e->wanted = true;
+        if (e->state == HELD && !e->working)
+            oz_entry_step(e);
+        break;
+    default:
+        break;
     }
-    if (e->state != HELD && e->state != CREATING && e->state != TAKING)
-        return;
-    if (!others_may_wait(e, oz_now()))
-        e->turns = 0;
-    e->wanted = true;
-    if (e->state == HELD && !e->working)
-        oz_entry_step(e);
 }
 
 /* An operator ends a grant, named by its token. */
@@ -983,6 +1007,7 @@ void oz_locks_acquire(struct oz_locks *locks, odezk_lock_request *request)
         if (e->state == DELETING && !e->wanted && !e->queue_first && oz_session_granting(locks->session) &&
             !oz_entry_unwanted(e)) {
             oz_entry_stop(e);
+            e->effort->behind_delete = true;
             oz_entry_create(e); /* right behind the delete: all requests of a session are served in order */
         } else {
             oz_entry_step(e);
@@ -1040,7 +1065,8 @@ static void reset(struct entry *e)
         oz_entry_stop(e);
         oz_seat_forget(e->effort->seat);
         e->effort->seat = NULL;
-        e->effort->seated = e->effort->contended = e->effort->second_look = false;
+        e->effort->seated = e->effort->contended = false;
+        e->effort->second_look = e->effort->behind_delete = false;
         free(e->effort->request);
         e->effort->request = NULL;
     }

@@ -59,6 +59,7 @@ struct effort {
     int64_t asked;      /* which holder was asked: the czxid of its lock */
     bool contended;     /* another holds it or was before us: the queue is the way to it */
     bool second_look;   /* the holder was asked, and answered */
+    bool behind_delete; /* the create follows a delete of ours, of which it is not known whether it arrived */
 };
 
 /* Small, as there are as many as there are sticky locks. */
@@ -125,5 +126,7 @@ void oz_entry_stop(struct entry *e); /* no reply, timer or watch comes any more 
 void oz_entry_ask(struct entry *e);         /* for attempts that do not wait */
 void oz_entry_queue(struct entry *e);       /* for those that do */
 void oz_entry_leave_queue(struct entry *e); /* gives seat and request up */
+/* Somebody takes us for the holder while we wait behind others: looks whether we are. */
+void oz_entry_doubt(struct entry *e);
 
 #endif

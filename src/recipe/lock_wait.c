@@ -276,6 +276,34 @@ static void lock_read(struct entry *e, const struct oz_reply *reply)
     }
 }
 
+static void doubt_answered(void *owner, const struct oz_reply *reply)
+{
+    struct entry *e = owner;
+    struct oz_locks *locks = e->locks;
+
+    pthread_mutex_lock(&locks->grants->lock);
+    e->effort->ask_op = NULL;
+    if (reply->rc == OZ_OK && is_ours(e, reply) && e->state == QUEUED) {
+        oz_entry_leave_queue(e);
+        e->turns = 0;
+        oz_entry_hold_found(e, reply->stat.czxid);
+    }
+    pthread_mutex_unlock(&locks->grants->lock);
+}
+
+/* The first in the queue has the lock itself in view, and asks its holder. */
+void oz_entry_doubt(struct entry *e)
+{
+    struct oz_request request = {.verb = OZ_STAT, .retry = true};
+    struct effort *f = e->effort;
+    char *path = f->ask_op ? NULL : oz_entry_path(e);
+
+    request.path = path;
+    if (path)
+        f->ask_op = oz_submit(e->locks->session, &request, doubt_answered, e);
+    free(path);
+}
+
 static void lock_changed(struct entry *e)
 {
     if (!e->effort->op)
