@@ -13,7 +13,8 @@ world_ldflags = $(AM_LDFLAGS) \
 world_ldadd = tests/unit/libworld.la libcore.la $(CUNIT_LIBS)
 
 world_tests = \
-	tests/unit/test_base tests/unit/test_lease tests/unit/test_walk tests/unit/test_znode
+	tests/unit/test_base tests/unit/test_election tests/unit/test_lease tests/unit/test_lock \
+	tests/unit/test_membership tests/unit/test_session tests/unit/test_walk tests/unit/test_znode
 check_PROGRAMS += $(world_tests)
 TESTS += $(world_tests)
 
@@ -29,3 +30,15 @@ tests_unit_test_walk_LDADD = $(world_ldadd)
 tests_unit_test_znode_CFLAGS = $(tests_unit_libworld_la_CFLAGS)
 tests_unit_test_znode_LDFLAGS = $(world_ldflags)
 tests_unit_test_znode_LDADD = $(world_ldadd)
+tests_unit_test_session_CFLAGS = $(tests_unit_libworld_la_CFLAGS)
+tests_unit_test_session_LDFLAGS = $(world_ldflags)
+tests_unit_test_session_LDADD = $(world_ldadd)
+tests_unit_test_membership_CFLAGS = $(tests_unit_libworld_la_CFLAGS)
+tests_unit_test_membership_LDFLAGS = $(world_ldflags)
+tests_unit_test_membership_LDADD = $(world_ldadd)
+tests_unit_test_election_CFLAGS = $(tests_unit_libworld_la_CFLAGS)
+tests_unit_test_election_LDFLAGS = $(world_ldflags)
+tests_unit_test_election_LDADD = $(world_ldadd)
+tests_unit_test_lock_CFLAGS = $(tests_unit_libworld_la_CFLAGS)
+tests_unit_test_lock_LDFLAGS = $(world_ldflags)
+tests_unit_test_lock_LDADD = $(world_ldadd)

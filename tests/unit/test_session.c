@@ -771,12 +771,13 @@ static bool write_what(void *arg, const char **path, const char **data)
 
 static void test_lease_writes(void)
 {
+    static char path[] = "/ode/m";
     struct oz_znode_stat stat;
     char *data;
 
     open_one();
-    fake_create("/ode/m", "", oz_session_id(r.s));
-    oz_session_set_lease_write(r.s, write_what, "/ode/m");
+    fake_create(path, "", oz_session_id(r.s));
+    oz_session_set_lease_write(r.s, write_what, path);
     may_write = false;
     rig_pass(&r, 3 * WORLD_TIMEOUT);
     CU_ASSERT_TRUE(fake_stat("/ode/m", &stat) && stat.version == 0);
