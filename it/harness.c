@@ -35,6 +35,7 @@ static struct {
     int number; /* of the test */
     char base[ROOT_MAX], root[ROOT_MAX + 8];
     int timeout_ms;
+    bool thorough;
     struct {
         void *thing;
         void (*destroy)(void *thing);
@@ -152,6 +153,11 @@ const char *it_path(const char *format, ...)
 void it_set_timeout(int ms)
 {
     it.timeout_ms = it_ms(ms);
+}
+
+bool it_is_long(void)
+{
+    return it.thorough;
 }
 
 int it_timeout(void)
@@ -533,6 +539,7 @@ static bool parse(int argc, char **argv, struct options *options)
 {
     static const struct option known[] = {{"servers", required_argument, NULL, 's'},
                                           {"faultless", no_argument, NULL, 'f'},
+                                          {"long", no_argument, NULL, 'l'},
                                           {"only", required_argument, NULL, 'o'},
                                           {"verbose", no_argument, NULL, 'v'},
                                           {0}};
@@ -542,6 +549,8 @@ static bool parse(int argc, char **argv, struct options *options)
             options->servers = atoi(optarg);
         else if (opt == 'f')
             options->faultless = true;
+        else if (opt == 'l')
+            it.thorough = true;
         else if (opt == 'o')
             options->only = optarg;
         else if (opt == 'v')
@@ -636,7 +645,7 @@ int it_main(int argc, char **argv, const char *family, const struct it_test *tes
     struct options options = {.servers = 1};
 
     if (!parse(argc, argv, &options)) {
-        fprintf(stderr, "usage: %s [--servers 1|3] [--faultless] [--only TEST] [--verbose]\n",
+        fprintf(stderr, "usage: %s [--servers 1|3] [--faultless] [--long] [--only TEST] [--verbose]\n",
                 argv[0]);
         return 2;
     }

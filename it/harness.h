@@ -49,6 +49,8 @@ void it_leave(void);
 
 /* Milliseconds as they should be in this build: instrumented ones are slower. */
 int it_ms(int ms);
+/* Whether --long was given: tests that only gain by time take a minute. */
+bool it_is_long(void);
 int64_t it_now_ms(void);
 /* Waits until the condition holds; false when it did not within the time. */
 bool it_until(int ms, bool (*condition)(void *arg), void *arg);

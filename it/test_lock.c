@@ -146,13 +146,15 @@ static void free_keys_need_no_wait(void)
 static void same_key_again(void)
 {
     odezk_cluster *a = it_join(ODEZK_ROLE_CLIENT, NULL);
-    int64_t last = 0;
+    int64_t last = 0, serial = 0;
 
     for (int i = 0; i < 200; i++) {
         odezk_lock *lock = NULL;
         NEED(odezk_lock_acquire(a, SPACE, "k", i % 2, &lock) == ODEZK_OK);
-        CHECK(odezk_lock_token(lock) >= last);
+        CHECK(odezk_lock_token(lock) > last ||
+              (odezk_lock_token(lock) == last && odezk_lock_serial(lock) > serial));
         last = odezk_lock_token(lock);
+        serial = odezk_lock_serial(lock);
         CHECK(give_back(lock) == ODEZK_OK);
     }
 }
@@ -573,6 +575,57 @@ static void lost_with_the_lease(void)
     odezk_lock_free(next);
 }
 
+/* ---- by key ---- */
+
+static void *release_by_key(void *arg)
+{
+    return (void *)(intptr_t)odezk_lock_release_key(arg, SPACE, "k");
+}
+
+static void by_key(void)
+{
+    odezk_cluster *a = it_join(ODEZK_ROLE_MEMBER, "a"), *b = it_join(ODEZK_ROLE_CLIENT, NULL);
+    odezk_lock *lock = NULL;
+    pthread_t thread;
+    void *rc = NULL;
+
+    CHECK(odezk_lock_acquire_key(a, SPACE, NULL, 0) == ODEZK_OK);
+    CHECK(odezk_lock_release_key(a, SPACE, NULL) == ODEZK_OK);
+    CHECK(odezk_lock_release_key(a, SPACE, "k") == ODEZK_ENOTHELD);
+    CHECK(odezk_lock_release_key(a, SPACE, "") == ODEZK_EINVAL);
+    CHECK(odezk_lock_release_key(a, NULL, "k") == ODEZK_EINVAL);
+    NEED(odezk_lock_acquire_key(a, SPACE, "k", 0) == ODEZK_OK);
+    CHECK(odezk_lock_acquire_key(a, SPACE, "k", 0) == ODEZK_EBUSY);
+    CHECK(odezk_lock_acquire_key(b, SPACE, "k", 0) == ODEZK_EBUSY);
+    CHECK(odezk_lock_release_key(b, SPACE, "k") == ODEZK_ENOTHELD);
+    NEED(pthread_create(&thread, NULL, release_by_key, a) == 0);
+    pthread_join(thread, &rc);
+    CHECK((int)(intptr_t)rc == ODEZK_OK);
+    NEED(odezk_lock_acquire(b, SPACE, "k", 2000, &lock) == ODEZK_OK);
+    CHECK(odezk_lock_release_key(b, SPACE, "k") == ODEZK_ENOTHELD); /* taken by handle */
+    CHECK(odezk_lock_is_valid(lock));
+    odezk_lock_free(lock);
+    CHECK(odezk_lock_acquire_key(a, SPACE, "k", 2000) == ODEZK_OK); /* freed with the handle */
+    CHECK(odezk_lock_acquire_key(a, SPACE, "other", 2000) == ODEZK_OK);
+}
+
+/* Lost, and taken again by somebody else in the same process before the first one unlocks. */
+static void by_key_after_a_loss(void)
+{
+    odezk_cluster *a = it_join(ODEZK_ROLE_CLIENT, NULL), *b = it_join(ODEZK_ROLE_CLIENT, NULL);
+    odezk_session_info info = {.version = ODEZK_SESSION_INFO_VERSION};
+
+    NEED(odezk_lock_acquire_key(a, SPACE, "k", 0) == ODEZK_OK);
+    NEED(odezk_cluster_session(a, &info) == ODEZK_OK);
+    NEED(it_zk_expire(info.session_id));
+    NEED(odezk_lock_acquire_key(a, SPACE, "k", it_timeout() + 5000) == ODEZK_OK);
+    CHECK(odezk_lock_release_key(a, SPACE, "k") == ODEZK_ELOST);
+    CHECK(odezk_lock_acquire_key(b, SPACE, "k", 0) == ODEZK_EBUSY);
+    CHECK(odezk_lock_release_key(a, SPACE, "k") == ODEZK_OK);
+    CHECK(odezk_lock_release_key(a, SPACE, "k") == ODEZK_ENOTHELD);
+    CHECK(odezk_lock_acquire_key(b, SPACE, "k", 2000) == ODEZK_OK);
+}
+
 /* ---- many ---- */
 
 static void *release_elsewhere(void *arg)
@@ -901,6 +954,8 @@ static const struct it_test tests[] = {
     {"cancel", cancel, 0},
     {"cancel at any moment", cancel_at_any_moment, 0},
     {"closing ends attempts", closing_ends_attempts, 0},
+    {"by key", by_key, 0},
+    {"by key after a loss", by_key_after_a_loss, IT_FAULTS},
     {"lost with the session", lost_with_the_session, IT_FAULTS},
     {"lost with the handle", lost_with_the_handle, 0},
     {"lost with the lease", lost_with_the_lease, IT_FAULTS},

@@ -355,7 +355,7 @@ static struct fight {
     atomic_int failed, disordered;
     _Atomic long done;
     volatile long counters[KEYS];
-    int64_t newest[KEYS];
+    int64_t newest[KEYS], serial[KEYS];
 } fight;
 
 struct fighter {
@@ -379,8 +379,10 @@ static void count(struct fighter *self, int k)
         return;
     }
     long before = fight.counters[k];
-    fight.disordered += odezk_lock_token(lock) < fight.newest[k];
-    fight.newest[k] = odezk_lock_token(lock);
+    int64_t token = odezk_lock_token(lock), serial = odezk_lock_serial(lock);
+    fight.disordered += token < fight.newest[k] || (token == fight.newest[k] && serial <= fight.serial[k]);
+    fight.newest[k] = token;
+    fight.serial[k] = serial;
     sched_yield();
     fight.counters[k] = before + 1;
     if (odezk_lock_release(lock) != ODEZK_OK) {
@@ -410,7 +412,7 @@ static bool fight_for(int ms, struct fighter *fighters, int count)
     fight.failed = fight.disordered = 0;
     fight.done = 0;
     for (int k = 0; k < KEYS; k++)
-        fight.counters[k] = fight.newest[k] = 0;
+        fight.counters[k] = fight.newest[k] = fight.serial[k] = 0;
     for (int i = 0; i < count; i++) {
         fighters[i].seed = (unsigned)i + 1;
         if (pthread_create(&fighters[i].thread, NULL, fight_on, &fighters[i]) != 0)
@@ -440,7 +442,7 @@ static void many_threads(void)
     NEED(nodes[0] && nodes[1] && nodes[2]);
     for (int i = 0; i < NODES * THREADS; i++)
         fighters[i] = (struct fighter){.cluster = nodes[i % NODES], .keys = KEYS};
-    CHECK(fight_for(3000, fighters, NODES * THREADS));
+    CHECK(fight_for(it_is_long() ? 60000 : 3000, fighters, NODES * THREADS));
     CHECK(wait_for("queue", SPACE, 0) && it_until(2000, nobody_asks, NULL));
 }
 
@@ -639,7 +641,7 @@ static void broken_connections(void)
     fight.stop = false;
     fight.failed = fight.disordered = 0;
     for (int k = 0; k < KEYS; k++)
-        fight.counters[k] = fight.newest[k] = 0;
+        fight.counters[k] = fight.newest[k] = fight.serial[k] = 0;
     for (int i = 0; i < 12; i++) {
         fighters[i] = (struct fighter){.cluster = nodes[i % NODES], .keys = 3, .seed = i + 1u};
         NEED(pthread_create(&fighters[i].thread, NULL, fight_on, &fighters[i]) == 0);

@@ -82,8 +82,17 @@ bool odezk_lock_is_valid(const odezk_lock *lock);
 /** How long the grant holds even if no server is heard of any more, in milliseconds; 0 when it is not valid. Since 0.1. */
 int64_t odezk_lock_valid_ms(const odezk_lock *lock);
 
-/** The fencing token: positive, larger than that of every earlier holder. Stays readable after the end. Since 0.1. */
+/**
+ * The fencing token: positive, larger than that of every earlier holder. Grants that follow one another in one process
+ * while no other had the lock may have the same. Stays readable after the end. 0 for NULL. Since 0.1.
+ */
 int64_t odezk_lock_token(const odezk_lock *lock);
+
+/**
+ * Counts the grants that have the same token, from 1: the pair of token and serial grows strictly from each grant of a
+ * lock to the next. Stays readable after the end. 0 for NULL. Since 0.1.
+ */
+int64_t odezk_lock_serial(const odezk_lock *lock);
 
 /**
  * Calls back once if the grant is lost before it is released: its lease lapsed, its session ended, or the handle
@@ -109,6 +118,30 @@ int odezk_lock_release(odezk_lock *lock);
 
 /** Releases the grant if that was not done, and frees the handle. NULL does nothing. Any thread, also inside a callback. Since 0.1. */
 void odezk_lock_free(odezk_lock *lock);
+
+/* ---- by key, for callers that cannot keep a handle ---- */
+
+/**
+ * Takes a lock like odezk_lock_acquire(), to be given back by its key.
+ *
+ * @param key NULL does nothing, with ODEZK_OK
+ * @return as odezk_lock_acquire()
+ *
+ * Any thread but a callback's. Since 0.1.
+ */
+int odezk_lock_acquire_key(odezk_cluster *cluster, const char *space, const char *key, int wait_ms);
+
+/**
+ * Gives back a lock that odezk_lock_acquire_key() took, from whatever thread; never one that was taken by handle. After
+ * a loss the key may have been taken again before the first taker gives it back: then the first call ends the grant that
+ * was lost, and the second the one after it.
+ *
+ * @param key NULL does nothing, with ODEZK_OK
+ * @return as odezk_lock_release(); ODEZK_ENOTHELD also if the key was not taken this way
+ *
+ * Any thread, also inside a callback; does not block on the network. Since 0.1.
+ */
+int odezk_lock_release_key(odezk_cluster *cluster, const char *space, const char *key);
 
 /* ---- for operators ---- */
 

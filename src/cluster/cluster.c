@@ -423,6 +423,7 @@ static void destroy(odezk_cluster *c)
 
     if (c->grants)
         oz_grants_close(c->grants);
+    oz_keyed_free(c);
     oz_dispatch_stop(c->dispatch);
     oz_dispatch_stop(c->caller);
     oz_inbox_free(c->inbox);

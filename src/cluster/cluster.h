@@ -3,6 +3,7 @@
 #define OZ_CLUSTER_H
 
 #include "base/list.h"
+#include "base/map.h"
 #include "reaper/reaper.h"
 #include "recipe/election.h"
 #include "recipe/grant.h"
@@ -69,6 +70,7 @@ struct odezk_cluster {
     size_t metadata_size;
     bool metadata_changed;
     struct oz_list subscriptions;
+    struct oz_map keyed; /* grants that were taken by key */
 };
 
 /* Whether a call may go on: not NULL, not a child's. Otherwise the error, with its sentence set. */
@@ -83,6 +85,10 @@ int oz_cluster_start(odezk_cluster *cluster);
 void oz_emit(odezk_cluster *cluster, const odezk_event *event);
 void oz_emit_session(odezk_cluster *cluster, odezk_session_state state, const char *why);
 void oz_subscriptions_free(odezk_cluster *cluster);
+
+/* ---- keyed.c ---- */
+
+void oz_keyed_free(odezk_cluster *cluster);
 
 /* ---- task.c: a blocking call that asks the servers ---- */
 

@@ -65,8 +65,8 @@ void oz_grants_unref(struct oz_grants *grants)
 
 #define SPARES 64
 
-odezk_lock *oz_grant_new(struct oz_grants *grants, int64_t token, void (*released)(void *entry, odezk_lock *lock),
-                         void *entry)
+odezk_lock *oz_grant_new(struct oz_grants *grants, int64_t token, int64_t serial,
+                         void (*released)(void *entry, odezk_lock *lock), void *entry)
 {
     odezk_lock *lock = grants->spare;
 
@@ -83,6 +83,7 @@ odezk_lock *oz_grant_new(struct oz_grants *grants, int64_t token, void (*release
     lock->refs = 2;
     lock->state = OZ_GRANT_VALID;
     lock->token = token;
+    lock->serial = serial;
     lock->released = released;
     lock->entry = entry;
     grants->refs++;
@@ -205,6 +206,11 @@ bool odezk_lock_is_valid(const odezk_lock *lock)
 int64_t odezk_lock_token(const odezk_lock *lock)
 {
     return lock ? lock->token : 0;
+}
+
+int64_t odezk_lock_serial(const odezk_lock *lock)
+{
+    return lock ? lock->serial : 0;
 }
 
 int odezk_lock_on_lost(odezk_lock *lock, void (*cb)(odezk_lock *lock, void *arg), void *arg)

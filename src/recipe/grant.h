@@ -34,7 +34,7 @@ struct odezk_lock {
     struct oz_grants *grants;
     int refs; /* under grants->lock: the user's, the entry's, those of messages under way */
     enum oz_grant_state state;
-    int64_t token;
+    int64_t token, serial;
     void (*lost)(odezk_lock *lock, void *arg);
     void *lost_arg;
     bool telling;           /* the lost callback is running */
@@ -45,8 +45,8 @@ struct odezk_lock {
 };
 
 /* The recipe's, with the mutex held: a valid grant with two references, the user's and the entry's. NULL when out of memory. */
-odezk_lock *oz_grant_new(struct oz_grants *grants, int64_t token, void (*released)(void *entry, odezk_lock *lock),
-                         void *entry);
+odezk_lock *oz_grant_new(struct oz_grants *grants, int64_t token, int64_t serial,
+                         void (*released)(void *entry, odezk_lock *lock), void *entry);
 /* The recipe's, with the mutex held: it is lost, if it was not released meanwhile, and the entry forgets it. */
 void oz_grant_lose(odezk_lock *lock);
 /* The recipe's, with the mutex held: the entry forgets it. */

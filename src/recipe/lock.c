@@ -438,11 +438,12 @@ static bool others_may_wait(const struct entry *e, int64_t now)
 
 static odezk_lock *new_grant(struct entry *e, int64_t now)
 {
-    odezk_lock *grant = oz_grant_new(e->locks->grants, e->czxid, released, e);
+    odezk_lock *grant = oz_grant_new(e->locks->grants, e->czxid, e->serial + 1, released, e);
 
     if (!grant)
         return NULL;
     unlist(e);
+    e->serial++;
     e->grant = grant;
     e->evict = false;
     if (others_may_wait(e, now) && e->turns < USHRT_MAX)
@@ -509,6 +510,8 @@ void oz_entry_hold(struct entry *e, int64_t czxid)
 
     unlist(e);
     e->state = HELD;
+    if (e->czxid != czxid)
+        e->serial = 0;
     e->czxid = czxid;
     e->queue_first = false;
     f->contended = f->second_look = f->behind_delete = false;

@@ -70,6 +70,7 @@ struct entry {
     struct effort *effort; /* NULL while nothing is going on */
     odezk_lock *grant;     /* who has it in this process */
     int64_t czxid;         /* of the lock's znode: the fencing token */
+    int64_t serial;        /* grants under it */
     int64_t time;          /* idle: since when; otherwise until when others are expected to want it too */
     int64_t released;      /* when it last was */
     unsigned inbox_turn;   /* of the inbox that the znode names */

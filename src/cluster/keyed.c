@@ -1,0 +1,143 @@
+/* Locks by key, for callers that cannot keep a handle between lock and unlock. */
+#include "cluster/cluster.h"
+
+#include "base/error.h"
+#include "base/mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* The grants of one key. More than one only after a loss: until its taker has unlocked, a lost grant stands before the one
+ * that came after it, so that an unlock never ends another's. */
+struct oz_keyed {
+    struct oz_map_node node;
+    struct oz_list grants;
+    char name[]; /* "space/key" */
+};
+
+struct keyed_grant {
+    struct oz_list link;
+    odezk_lock *lock;
+};
+
+static struct oz_keyed *find(odezk_cluster *c, const char *space, const char *key)
+{
+    char name[64 + 1 + ODEZK_LOCK_KEY_MAX + 1];
+    struct oz_map_node *node;
+
+    strcpy(stpcpy(stpcpy(name, space), "/"), key);
+    node = oz_map_find(&c->keyed, name);
+    return node ? oz_container(node, struct oz_keyed, node) : NULL;
+}
+
+static struct oz_keyed *make(odezk_cluster *c, const char *space, const char *key)
+{
+    struct oz_keyed *keyed = oz_alloc(sizeof *keyed + strlen(space) + 1 + strlen(key) + 1);
+
+    if (!keyed)
+        return NULL;
+    strcpy(stpcpy(stpcpy(keyed->name, space), "/"), key);
+    oz_list_init(&keyed->grants);
+    if (oz_map_put(&c->keyed, &keyed->node, keyed->name) != 0) {
+        free(keyed);
+        return NULL;
+    }
+    return keyed;
+}
+
+static bool add(odezk_cluster *c, const char *space, const char *key, odezk_lock *lock)
+{
+    struct keyed_grant *grant = oz_alloc(sizeof *grant);
+    struct oz_keyed *keyed = NULL;
+
+    if (grant) {
+        grant->lock = lock;
+        pthread_mutex_lock(&c->lock);
+        keyed = find(c, space, key);
+        if (!keyed)
+            keyed = make(c, space, key);
+        if (keyed)
+            oz_list_append(&keyed->grants, &grant->link);
+        pthread_mutex_unlock(&c->lock);
+    }
+    if (!keyed)
+        free(grant);
+    return keyed != NULL;
+}
+
+static odezk_lock *take_oldest(odezk_cluster *c, const char *space, const char *key)
+{
+    struct oz_keyed *keyed;
+    struct keyed_grant *grant = NULL;
+    odezk_lock *lock;
+
+    pthread_mutex_lock(&c->lock);
+    keyed = find(c, space, key);
+    if (keyed) {
+        grant = oz_container(oz_list_pop(&keyed->grants), struct keyed_grant, link);
+        if (oz_list_empty(&keyed->grants)) {
+            oz_map_remove(&c->keyed, &keyed->node);
+            free(keyed);
+        }
+    }
+    pthread_mutex_unlock(&c->lock);
+    lock = grant ? grant->lock : NULL;
+    free(grant);
+    return lock;
+}
+
+int odezk_lock_acquire_key(odezk_cluster *cluster, const char *space, const char *key, int wait_ms)
+{
+    odezk_lock *lock;
+    int rc;
+
+    if (!key)
+        return oz_cluster_check(cluster);
+    rc = odezk_lock_acquire(cluster, space, key, wait_ms, &lock);
+    if (rc == ODEZK_OK && !add(cluster, space, key, lock)) {
+        odezk_lock_free(lock);
+        rc = oz_fail(ODEZK_ENOMEM, "out of memory");
+    }
+    return rc;
+}
+
+int odezk_lock_release_key(odezk_cluster *cluster, const char *space, const char *key)
+{
+    int rc = oz_cluster_check(cluster);
+    const char *mistake;
+    odezk_lock *lock;
+
+    if (rc != ODEZK_OK || !key)
+        return rc;
+    mistake = space ? oz_lock_mistake(space, key) : "a lock needs a space and a key";
+    if (mistake)
+        return oz_fail(ODEZK_EINVAL, "%s", mistake);
+    lock = take_oldest(cluster, space, key);
+    if (!lock)
+        return oz_fail(ODEZK_ENOTHELD, "lock %s/%s: nobody took it by its key", space, key);
+    rc = odezk_lock_release(lock);
+    odezk_lock_free(lock);
+    return rc;
+}
+
+void oz_keyed_free(odezk_cluster *c)
+{
+    struct oz_map_node *node;
+    struct oz_list *link;
+    size_t i;
+
+    for (i = 0; i < c->keyed.size; i++)
+        while ((node = c->keyed.slots[i]) != NULL) {
+            struct oz_keyed *keyed = oz_container(node, struct oz_keyed, node);
+
+            while ((link = oz_list_pop(&keyed->grants)) != NULL) {
+                struct keyed_grant *grant = oz_container(link, struct keyed_grant, link);
+
+                odezk_lock_free(grant->lock);
+                free(grant);
+            }
+            oz_map_remove(&c->keyed, node);
+            free(keyed);
+        }
+    oz_map_free(&c->keyed);
+}
