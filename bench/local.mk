@@ -19,3 +19,14 @@ EXTRA_DIST += bench/locks bench/lock/Curator.java bench/lock/kazoo_worker.py
 bench-locks: odezk$(EXEEXT) bench/lock/worker$(EXEEXT)
 	$(srcdir)/bench/locks --build $(abs_builddir)
 .PHONY: bench-locks
+
+EXTRA_PROGRAMS += bench/member/worker bench/member/sessions
+bench_member_worker_SOURCES = bench/member/worker.c
+bench_member_worker_LDADD = libodezk.la $(ZOOKEEPER_LIBS)
+bench_member_sessions_SOURCES = bench/member/sessions.c
+EXTRA_DIST += bench/common.py bench/members bench/member/proxy.py
+
+# Each figure beside its floor; bench/members --help tells its options.
+bench-members: odezk$(EXEEXT) odezk-reaper$(EXEEXT) odezk-reaper-close$(EXEEXT) bench/member/worker$(EXEEXT) bench/member/sessions$(EXEEXT)
+	$(srcdir)/bench/members --build $(abs_builddir)
+.PHONY: bench-members

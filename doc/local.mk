@@ -14,6 +14,7 @@ doc/man/ode-cluster.xml.5: doc/man/ode-cluster.xml.5.in src/config/gen$(EXEEXT)
 
 EXTRA_DIST += doc/configuration.md \
 	doc/engine.md \
+	doc/fencing.md \
 	doc/locks.md \
 	doc/model/election.pml \
 	doc/model/lease.pml \

@@ -2,7 +2,8 @@
 EXAMPLE_CPPFLAGS = -D_GNU_SOURCE -I$(top_srcdir)/include
 EXAMPLE_LINK = $(AM_LDFLAGS) -no-install
 
-noinst_PROGRAMS += examples/member examples/election examples/lock examples/readme examples/engine/engine
+noinst_PROGRAMS += \
+	examples/member examples/election examples/fencing examples/lock examples/readme examples/engine/engine
 
 examples_member_SOURCES = examples/member.c
 examples_member_CPPFLAGS = $(EXAMPLE_CPPFLAGS)
@@ -13,6 +14,12 @@ examples_election_SOURCES = examples/election.c
 examples_election_CPPFLAGS = $(EXAMPLE_CPPFLAGS)
 examples_election_LDFLAGS = $(EXAMPLE_LINK)
 examples_election_LDADD = libodezk.la
+
+examples_fencing_SOURCES = examples/fencing.c
+examples_fencing_CPPFLAGS = $(EXAMPLE_CPPFLAGS)
+examples_fencing_CFLAGS = $(AM_CFLAGS) $(SQLITE_CFLAGS)
+examples_fencing_LDFLAGS = $(EXAMPLE_LINK)
+examples_fencing_LDADD = libodezk.la $(SQLITE_LIBS)
 
 examples_lock_SOURCES = examples/lock.c
 examples_lock_CPPFLAGS = $(EXAMPLE_CPPFLAGS)

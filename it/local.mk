@@ -10,7 +10,8 @@ it_libharness_la_CFLAGS = $(IT_COMPILE)
 it_libharness_la_LIBADD = libodezk.la $(CUNIT_LIBS) $(JANSSON_LIBS) $(ZOOKEEPER_LIBS)
 
 IT_TESTS = \
-	it/test_election it/test_engine it/test_lock it/test_membership it/test_scale it/test_session
+	it/test_election it/test_engine it/test_lock it/test_membership it/test_scale it/test_session \
+	it/test_write
 check_PROGRAMS += $(IT_TESTS) it/claimant
 
 it_test_election_SOURCES = it/test_election.c
@@ -42,6 +43,11 @@ it_test_session_SOURCES = it/test_session.c
 it_test_session_CFLAGS = $(IT_COMPILE)
 it_test_session_LDFLAGS = $(IT_LINK)
 it_test_session_LDADD = it/libharness.la
+
+it_test_write_SOURCES = it/test_write.c
+it_test_write_CFLAGS = $(IT_COMPILE) $(SQLITE_CFLAGS)
+it_test_write_LDFLAGS = $(IT_LINK)
+it_test_write_LDADD = it/libharness.la $(SQLITE_LIBS)
 
 it_claimant_SOURCES = it/claimant.c
 it_claimant_CFLAGS = $(IT_COMPILE)

@@ -208,6 +208,8 @@ void members_report(void);
 void claims_add(const struct claim *claim, int node, int life);
 /* Looks for contradictions between all claims so far, with those that are not over. */
 void claims_check(void);
+/* This mastership may overlap with the next one, until another is named. */
+void claims_excuse(int64_t epoch);
 /* At rest, after a check: only the newest can be contradicted any more. */
 void claims_forget(void);
 /* Of a mastership: when it was claimed last, and when the next one first; false when that did not
@@ -230,6 +232,7 @@ enum check {
     CHECK_ERRORS,
     CHECK_GROWTH,
     CHECK_REST,
+    CHECK_LOST,
     CHECKS
 };
 
@@ -259,6 +262,8 @@ void actions_report(void);
 void settle(bool leave);
 /* Waits until all nodes are members and agree; false when they do not in time. */
 bool converge(void);
+/* As a foreign hand: the election znode of this mastership. */
+bool remove_seat(int64_t epoch);
 void settle_begin(void); /* once, when the servers serve */
 void settle_end(void);
 

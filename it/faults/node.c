@@ -221,17 +221,19 @@ static void hold(struct worker *w, const odezk_lock *lock, int key, int64_t aske
 }
 
 /* A znode whose name tells the token: the order in which they were made is the order of the tokens.
- */
-static void write_guarded(struct worker *w, odezk_cluster *cluster, odezk_lock *lock, int key)
+ * Without a lock the token is the epoch of the mastership. */
+static void write_guarded(struct worker *w, odezk_cluster *cluster, odezk_lock *lock, int key,
+                          int64_t token)
 {
     char path[128];
     odezk_write item = {.type = ODEZK_WRITE_CREATE, .path = path, .version = ODEZK_ANY_VERSION};
     int rc;
 
-    snprintf(path, sizeof path, ROOT "/written/%d-%lld-%d.%d.%u", key,
-             (long long)odezk_lock_token(lock), (int)getpid(), w->caller, ++w->writes);
-    call_begin(node.record, w->caller, CALL_WRITE, WRITE_MS);
-    rc = odezk_lock_write(cluster, lock, &item, 1, WRITE_MS);
+    snprintf(path, sizeof path, ROOT "/written/%d-%lld-%d.%d.%u", key, (long long)token,
+             (int)getpid(), w->caller, ++w->writes);
+    call_begin(node.record, w->caller, lock ? CALL_WRITE : CALL_MASTER_WRITE, WRITE_MS);
+    rc = lock ? odezk_lock_write(cluster, lock, &item, 1, WRITE_MS)
+              : odezk_master_write(cluster, token, &item, 1, WRITE_MS);
     call_end(node.record, w->caller);
     if (rc == ODEZK_OK)
         node.record->writes++;
@@ -356,7 +358,7 @@ static void work_once(struct worker *w, odezk_cluster *cluster)
     node.record->grants++;
     hold(w, lock, key, asked);
     if (dice(&w->dice, 16) == 0)
-        write_guarded(w, cluster, lock, key);
+        write_guarded(w, cluster, lock, key, odezk_lock_token(lock));
     release(w, lock);
 }
 
@@ -374,6 +376,28 @@ static void *work(void *arg)
         }
         node.record->working--;
         nap(cluster ? (int64_t)dice(&w->dice, 20) * NS_PER_MS : 5 * NS_PER_MS);
+    }
+    return NULL;
+}
+
+/* ---- work as master ---- */
+
+static void *write_as_master(void *arg)
+{
+    struct worker *w = arg;
+    odezk_cluster *cluster;
+    int64_t epoch;
+
+    while (!node.quit) {
+        node.record->working++;
+        cluster = node.record->quiet ? NULL : enter();
+        if (cluster) {
+            if (odezk_is_master(cluster, &epoch))
+                write_guarded(w, cluster, NULL, MASTERSHIP, epoch);
+            leave();
+        }
+        node.record->working--;
+        nap((int64_t)dice(&w->dice, 300) * NS_PER_MS);
     }
     return NULL;
 }
@@ -607,10 +631,12 @@ static bool start(pthread_t *thread, void *(*body)(void *), void *arg)
 static int run(void)
 {
     struct worker workers[WORKERS] = {0};
+    struct worker scribe = {.caller = CALLER_SCRIBE, .dice = (uint64_t)record_now() | 1};
     pthread_t asker, visitor;
 
     node.record->beat = record_now();
-    if (!start(&asker, ask, NULL) || !start(&visitor, visit, NULL))
+    if (!start(&asker, ask, NULL) || !start(&visitor, visit, NULL) ||
+        !start(&scribe.thread, write_as_master, &scribe))
         return 1;
     for (int i = 0; i < WORKERS; i++) {
         workers[i].caller = CALLER_WORKER + i;
@@ -622,6 +648,7 @@ static int run(void)
     serve();
     for (int i = 0; i < WORKERS; i++)
         pthread_join(workers[i].thread, NULL);
+    pthread_join(scribe.thread, NULL);
     pthread_join(visitor, NULL);
     pthread_join(asker, NULL);
     return 0;

@@ -25,8 +25,9 @@ static int need_master(int64_t *epoch)
     return master ? master : need_master(epoch);
 }
 
-/* Looks at the round's claims, and waits until all is well again. */
-static void end_round(int64_t epoch)
+/* Looks at the round's claims, and waits until all is well again. False: the mastership is
+ * another's. */
+static bool end_round(int64_t epoch)
 {
     long masters = violations[CHECK_MASTERS], holders = violations[CHECK_HOLDERS];
     int64_t ended, next, now_epoch = 0;
@@ -42,6 +43,7 @@ static void end_round(int64_t epoch)
         result.masterships_kept++;
     else if (claims_handover(epoch, &ended, &next))
         times_add(&result.without_master, next > ended ? next - ended : 0);
+    return now_epoch == epoch;
 }
 
 static bool all_serve(void *arg)
@@ -138,6 +140,26 @@ static int have_follower(int *master, int64_t *epoch)
                                  : have_follower(master, epoch);
 }
 
+/*
+ * A foreign hand removes the master's election znode while the master is stopped. It may take
+ * itself for the master until it hears of that; but what it writes is refused by the servers.
+ */
+static void depose_master(int round)
+{
+    int64_t epoch;
+    int master = need_master(&epoch);
+
+    (void)round;
+    node_stop(master);
+    claims_excuse(epoch);
+    if (!remove_seat(epoch))
+        give_up("the master has no election znode");
+    pump_until(options.timeout_ms / 4, another_claims, &epoch);
+    pump(options.timeout_ms / 5); /* in which the new one writes, and the old one's lease holds */
+    node_continue(master);
+    end_round(epoch);
+}
+
 /* The server that the master is connected to, and which is not the leader, says nothing. */
 static void silence_server(int round)
 {
@@ -150,7 +172,8 @@ static void silence_server(int round)
     pump(options.timeout_ms * 3 / 2);
     ensemble_order("cont", server);
     await_servers();
-    end_round(epoch);
+    if (!end_round(epoch))
+        violation(CHECK_LOST, "n%d lost its mastership with the server that was silent", master);
 }
 
 /* The master keeps its connection to a server that is cut off from the others. */
@@ -230,6 +253,7 @@ static const struct scenario {
 } scenarios[] = {
     {"kill", kill_one, "a node killed (SIGKILL), every second time the master"},
     {"stop", stop_master, "the master stopped for 2 timeouts, then continued"},
+    {"deposed", depose_master, "the election znode of the master, which is stopped, removed"},
     {"partition", cut_master_off, "the master cut off for 2 timeouts"},
     {"silent", silence_server, "the master's server, not the leader, stopped for 1.5 timeouts"},
     {"island", make_island, "the master and its server cut off for 2 timeouts"},

@@ -131,6 +131,24 @@ static void check_znodes(const char *when, int ms, bool (*clean)(void *))
         violation(CHECK_ZNODES, "%s: %d left, such as %s", when, remains.count, remains.first);
 }
 
+bool remove_seat(int64_t epoch)
+{
+    struct it_names names;
+    struct it_stat stat;
+    char path[512];
+    bool removed = false;
+
+    if (it_zk_children(zk, CLUSTER "/election", &names) != IT_OK)
+        return false;
+    for (int i = 0; i < names.count && !removed; i++) {
+        snprintf(path, sizeof path, CLUSTER "/election/%s", names.names[i]);
+        removed = it_zk_stat(zk, path, &stat) == IT_OK && stat.czxid == epoch &&
+                  it_zk_delete(zk, path) == IT_OK;
+    }
+    it_names_free(&names);
+    return removed;
+}
+
 /* ---- guarded writes ---- */
 
 struct written {
@@ -147,14 +165,15 @@ static int by_zxid(const void *a, const void *b)
 
 static void check_order(const struct written *written, int count)
 {
-    int64_t newest[KEYS] = {0};
+    int64_t newest[KEYS + 1] = {0};
 
     for (int i = 0; i < count; i++) {
         int key = written[i].key;
 
         if (written[i].token < newest[key])
-            violation(CHECK_WRITES, "key %d: token %lld wrote after %lld", key,
-                      (long long)written[i].token, (long long)newest[key]);
+            violation(CHECK_WRITES, "%s %d: token %lld wrote after %lld",
+                      key == MASTERSHIP ? "mastership" : "key", key, (long long)written[i].token,
+                      (long long)newest[key]);
         else
             newest[key] = written[i].token;
     }
@@ -177,7 +196,7 @@ static void check_writes(void)
 
         snprintf(path, sizeof path, WRITTEN "/%s", names.names[i]);
         if (sscanf(names.names[i], "%d-%lld-", &w->key, &token) != 2 || w->key < 0 ||
-            w->key >= KEYS || it_zk_stat(zk, path, &stat) != IT_OK)
+            w->key > KEYS || it_zk_stat(zk, path, &stat) != IT_OK)
             continue;
         w->token = token;
         w->zxid = stat.czxid;

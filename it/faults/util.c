@@ -60,6 +60,7 @@ const char *check_name(enum check check)
         "errors that no fault explains",
         "descriptors, threads or memory growing",
         "no rest after the faults",
+        "masterships lost without need",
     };
 
     return names[check];
