@@ -8,8 +8,10 @@ Says {"port": N}, then reads commands from stdin, one a line, and answers each w
     reset      counts from here on
     count      what was counted; the times of requests are of CLOCK_MONOTONIC, in microseconds
 """
-import asyncio
+import collections
 import json
+import os
+import selectors
 import socket
 import struct
 import sys
@@ -21,96 +23,123 @@ SEGMENTS = struct.Struct("=136xII")  # of struct tcp_info: tcpi_segs_out, tcpi_s
 
 
 class Connection:
-    def __init__(self, proxy, reader, writer):
-        self.proxy, self.reader, self.writer = proxy, reader, writer
-        self.socket = writer.get_extra_info("socket")
+    def __init__(self, client, server):
+        self.client, self.server = client, server
         self.rest = b""
         self.greeted = False
         self.counted = 0
+        for side in (client, server):
+            side.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def segments(self):
-        info = self.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, SEGMENTS.size)
-        return sum(SEGMENTS.unpack(info)) if len(info) == SEGMENTS.size else 0
+        """Those between the client and us, both ways, since they were last counted."""
+        info = self.client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, SEGMENTS.size)
+        total = sum(SEGMENTS.unpack(info)) if len(info) == SEGMENTS.size else 0
+        since, self.counted = total - self.counted, total
+        return since
 
-    def requests(self, data):
-        """A request is its length in four bytes, its number, what it is, and more; the first of a connection is the handshake."""
-        now = time.monotonic() * 1e6
+    def split(self, data):
+        """A request is its length in four bytes, its number, what it is, and more; but the first is the handshake."""
         data = self.rest + data
+        found = []
         while len(data) >= 4 and len(data) >= 4 + int.from_bytes(data[:4], "big"):
             size = 4 + int.from_bytes(data[:4], "big")
-            kind = int.from_bytes(data[8:12], "big", signed=True) if self.greeted else None
-            self.proxy.requests.append((now, OPERATIONS.get(kind, str(kind)) if self.greeted else "connect", size))
+            kind = int.from_bytes(data[8:12], "big", signed=True)
+            found.append((OPERATIONS.get(kind, str(kind)) if self.greeted else "connect", size))
             self.greeted = True
             data = data[size:]
         self.rest = data
-
-    async def to_server(self, writer):
-        while data := await self.reader.read(65536):
-            self.proxy.bytes += len(data)
-            self.requests(data)
-            writer.write(data)
-
-    async def to_client(self, reader):
-        loop = asyncio.get_running_loop()
-        while data := await reader.read(65536):
-            self.proxy.bytes += len(data)
-            loop.call_later(self.proxy.delay, self.writer.write, data)
+        return found
 
 
 class Proxy:
     def __init__(self, host, port):
-        self.host, self.port = host, port
+        self.server = (host, port)
+        self.selector = selectors.DefaultSelector()
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.selector.register(self.listener, selectors.EVENT_READ, self.accept)
+        self.selector.register(sys.stdin.fileno(), selectors.EVENT_READ, self.read_commands)
+        self.connections = {}               # by either socket
+        self.late = collections.deque()     # answers: when they are due, to whom, what
         self.delay = 0
-        self.connections = set()
-        self.reset()
+        self.lines = b""
+        self.requests, self.bytes, self.segments = [], 0, 0
 
-    def reset(self):
-        self.requests = []
-        self.bytes = 0
-        self.ended = 0  # segments of connections that are over
-        for connection in self.connections:
-            connection.counted = connection.segments()
-
-    async def accept(self, reader, writer):
-        connection = Connection(self, reader, writer)
-        self.connections.add(connection)
-        there = None
+    def accept(self, _):
+        client, _ = self.listener.accept()
         try:
-            from_server, there = await asyncio.open_connection(self.host, self.port)
-            flows = [asyncio.ensure_future(connection.to_server(there)),
-                     asyncio.ensure_future(connection.to_client(from_server))]
-            await asyncio.wait(flows, return_when=asyncio.FIRST_COMPLETED)
-            for flow in flows:
-                flow.cancel()
-            await asyncio.gather(*flows, return_exceptions=True)
+            server = socket.create_connection(self.server)
         except OSError:
-            pass  # whoever is on the other side sees the end of the connection
-        self.connections.discard(connection)
-        self.ended += connection.segments() - connection.counted
-        if there:
-            there.close()
-        writer.close()
+            client.close()
+            return
+        connection = Connection(client, server)
+        for side in (client, server):
+            self.connections[side] = connection
+            self.selector.register(side, selectors.EVENT_READ, self.forward)
+
+    def drop(self, connection):
+        self.segments += connection.segments()
+        for side in (connection.client, connection.server):
+            del self.connections[side]
+            self.selector.unregister(side)
+            side.close()
+
+    def forward(self, side):
+        connection = self.connections.get(side)
+        if not connection:
+            return  # it ended by the other side just now
+        now = time.monotonic()
+        try:
+            data = side.recv(65536)
+            if data and side is connection.client:
+                self.requests += [(now * 1e6, kind, size) for kind, size in connection.split(data)]
+                connection.server.sendall(data)
+            elif data and self.delay:
+                self.late.append((now + self.delay, connection, data))
+            elif data:
+                connection.client.sendall(data)
+            self.bytes += len(data)
+        except OSError:
+            data = b""
+        if not data:
+            self.drop(connection)
+
+    def send_late(self):
+        while self.late and self.late[0][0] <= time.monotonic():
+            _, connection, data = self.late.popleft()
+            if connection.client in self.connections:
+                try:
+                    connection.client.sendall(data)
+                except OSError:
+                    self.drop(connection)
 
     def command(self, line):
         if line.startswith("delay "):
             self.delay = float(line.split()[1]) / 1000
             return {}
-        if line == "reset":
-            self.reset()
-            return {}
-        return {"requests": self.requests, "bytes": self.bytes,
-                "segments": self.ended + sum(c.segments() - c.counted for c in self.connections)}
+        self.segments += sum(c.segments() for c in set(self.connections.values()))
+        counted = {"requests": self.requests, "bytes": self.bytes, "segments": self.segments}
+        if line == "count":
+            return counted
+        self.requests, self.bytes, self.segments = [], 0, 0
+        return {}
+
+    def read_commands(self, stdin):
+        data = os.read(stdin, 4096)
+        if not data:
+            sys.exit(0)
+        *lines, self.lines = (self.lines + data).split(b"\n")
+        for line in lines:
+            print(json.dumps(self.command(line.decode())), flush=True)
+
+    def run(self):
+        print(json.dumps({"port": self.listener.getsockname()[1]}), flush=True)
+        while True:
+            wait = max(0, self.late[0][0] - time.monotonic()) if self.late else None
+            for key, _ in self.selector.select(wait):
+                key.data(key.fileobj)
+            self.send_late()
 
 
-async def main():
-    host, port = sys.argv[1].rsplit(":", 1)
-    proxy = Proxy(host, int(port))
-    server = await asyncio.start_server(proxy.accept, "127.0.0.1", 0)
-    print(json.dumps({"port": server.sockets[0].getsockname()[1]}), flush=True)
-    commands = asyncio.StreamReader()
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)
-    while line := await commands.readline():
-        print(json.dumps(proxy.command(line.decode().strip())), flush=True)
-
-
-asyncio.run(main())
+host, port = sys.argv[1].rsplit(":", 1)
+Proxy(host, int(port)).run()

@@ -3,6 +3,7 @@
  *     through SERVERS CLUSTER      one node joins by way of these servers, and leaves again
  *     plain SERVERS                the floor of that
  *     leave OTHERS ROUNDS SECONDS  one of OTHERS + 1 nodes leaves
+ *     deleted OTHERS               the floor of that, once
  *     lock ROUNDS SECONDS          a lock of a new key is taken and released
  *     idle SERVERS                 from here on a session of the plain client does nothing but ping
  *     watch CLUSTER OTHERS         from here on OTHERS nodes of this process are in that cluster
@@ -81,7 +82,7 @@ static void answer(struct samples *const *all, int count)
 
 static bool goes_on(int round, int rounds, double start, double seconds)
 {
-    return round < rounds && now_us() - start < seconds * 1e6;
+    return round == 0 || (round < rounds && now_us() - start < seconds * 1e6);
 }
 
 /* ---- what happened to whom; written by callbacks of odezk and of the plain client ---- */
@@ -274,16 +275,16 @@ static double join_once(const char *where, const char *cluster, const char *id)
     return ready - start;
 }
 
-static double floor_join(const char *where)
+static double floor_join(const char *where, double *ready)
 {
     char path[64];
-    double start = now_us(), end;
+    double start = now_us();
     zhandle_t *zh = raw_connect(where, 0);
 
     create_ephemeral(zh, "/floor/join-", path, sizeof path);
-    end = now_us();
+    *ready = now_us();
     zookeeper_close(zh);
-    return end - start;
+    return *ready - start;
 }
 
 static void sample_requests(zhandle_t *zh, struct samples *reads, struct samples *writes)
@@ -314,7 +315,7 @@ static void run_join(int rounds, double seconds)
     struct samples *all[] = {&known, &first, &floor, &reads, &writes};
     char id[32];
     zhandle_t *zh;
-    double start;
+    double start, ready;
 
     forget("");
     zh = raw_connect(servers, 0);
@@ -326,7 +327,7 @@ static void run_join(int rounds, double seconds)
         snprintf(id, sizeof id, "join-%d", i);
         sample(&known, join_once(servers, "join", id));
         sample(&first, join_once(servers, id, "first"));
-        sample(&floor, floor_join(servers));
+        sample(&floor, floor_join(servers, &ready));
         sample_requests(zh, &reads, &writes);
     }
     zookeeper_close(zh);
@@ -334,6 +335,12 @@ static void run_join(int rounds, double seconds)
 }
 
 /* `ready` is a time of CLOCK_MONOTONIC: what a proxy saw later does not belong to the join. */
+static void answer_through(double us, double ready)
+{
+    printf("{\"us\":%.1f,\"ready\":%.1f}\n", us, ready);
+    fflush(stdout);
+}
+
 static void run_through(const char *where, const char *cluster)
 {
     double us;
@@ -341,18 +348,16 @@ static void run_through(const char *where, const char *cluster)
     if (strcmp(cluster, "join") == 0)
         need_resident();
     us = join_once(where, cluster, "through");
-    printf("{\"us\":%.1f,\"ready\":%.1f}\n", us, happenings[0].ready);
-    fflush(stdout);
+    answer_through(us, happenings[0].ready);
 }
 
 static void run_plain(const char *where)
 {
-    double us;
+    double us, ready;
 
     forget("");
-    us = floor_join(where);
-    printf("{\"us\":%.1f,\"ready\":%.1f}\n", us, now_us());
-    fflush(stdout);
+    us = floor_join(where, &ready);
+    answer_through(us, ready);
 }
 
 /* ---- leaving ---- */
@@ -374,25 +379,58 @@ static double leave_once(int others, const char *id, double *closing)
     return last - start;
 }
 
-static double floor_leave(zhandle_t *owner, zhandle_t *const *others, int count)
+static zhandle_t *raw[CROWD]; /* the first one deletes, the others watch */
+
+static void close_raw(void)
+{
+    for (int i = 0; i < CROWD; i++)
+        if (raw[i])
+            zookeeper_close(raw[i]);
+    memset(raw, 0, sizeof raw);
+}
+
+static void need_raw(int count)
+{
+    if (raw[count - 1])
+        return;
+    close_raw();
+    forget("");
+    for (int i = 0; i < count; i++)
+        raw[i] = raw_connect(servers, i);
+    make_floor(raw[0]);
+}
+
+static void watch_znode(zhandle_t *zh, const char *path, struct happening *h)
+{
+    double begin = now_us();
+    int rc, length;
+
+    do { /* this one's server may be behind */
+        length = 0;
+        rc = zoo_wget(zh, path, watcher, h, NULL, &length, NULL);
+    } while (rc == ZNONODE && now_us() - begin < PATIENCE_S * 1e6);
+    check(rc, "watch");
+}
+
+static double floor_leave(int others)
 {
     char path[64];
     double start;
 
+    need_raw(others + 1);
     forget("");
-    create_ephemeral(owner, "/floor/leave-", path, sizeof path);
-    for (int i = 0; i < count; i++) {
-        struct Stat stat;
-        int rc = ZNONODE, length = 0;
-        double begin = now_us();
-
-        while (rc == ZNONODE && now_us() - begin < PATIENCE_S * 1e6) /* another server may be behind */
-            rc = zoo_wget(others[i], path, watcher, &happenings[i], NULL, &length, &stat);
-        check(rc, "watch");
-    }
+    create_ephemeral(raw[0], "/floor/leave-", path, sizeof path);
+    for (int i = 0; i < others; i++)
+        watch_znode(raw[i + 1], path, &happenings[i]);
     start = now_us();
-    check(zoo_adelete(owner, path, -1, ignore, NULL), "delete");
-    return await(&happenings[0].fired, count, "a watch") - start;
+    check(zoo_adelete(raw[0], path, -1, ignore, NULL), "delete");
+    return await(&happenings[0].fired, others, "a watch") - start;
+}
+
+static void run_deleted(int others)
+{
+    printf("{\"us\":%.1f}\n", floor_leave(others));
+    fflush(stdout);
 }
 
 static void run_leave(int others, int rounds, double seconds)
@@ -400,14 +438,10 @@ static void run_leave(int others, int rounds, double seconds)
     static struct samples leave = {.name = "leave"}, closing = {.name = "close"}, floor = {.name = "floor"};
     struct samples *all[] = {&leave, &closing, &floor};
     odezk_cluster *crowd[CROWD];
-    zhandle_t *raw[CROWD + 1];
     char id[32];
     double start, us;
 
-    forget("");
-    for (int i = 0; i <= others; i++)
-        raw[i] = raw_connect(servers, i % CROWD);
-    make_floor(raw[0]);
+    need_raw(others + 1);
     for (int i = 0; i < others; i++) {
         snprintf(id, sizeof id, "other-%d", i);
         crowd[i] = make(configure(servers, "leave", id), ODEZK_ROLE_MEMBER, &happenings[i]);
@@ -418,18 +452,16 @@ static void run_leave(int others, int rounds, double seconds)
         snprintf(id, sizeof id, "leaves-%d", i);
         sample(&leave, leave_once(others, id, &us));
         sample(&closing, us);
-        sample(&floor, floor_leave(raw[others], raw, others));
+        sample(&floor, floor_leave(others));
     }
     for (int i = 0; i < others; i++)
         odezk_cluster_free(crowd[i]);
-    for (int i = 0; i <= others; i++)
-        zookeeper_close(raw[i]);
     answer(all, 3);
 }
 
 /* ---- locks ---- */
 
-enum { BLOCK = 100 };
+enum { BLOCK = 100, WARM = 20 };
 
 static odezk_cluster *make_locker(const char *sticky_spaces)
 {
@@ -442,11 +474,11 @@ static odezk_cluster *make_locker(const char *sticky_spaces)
     return cluster;
 }
 
-static void lock_block(odezk_cluster *cluster, const char *prefix, int round, struct samples *s)
+static void lock_block(odezk_cluster *cluster, const char *prefix, int round, int cycles, struct samples *s)
 {
     char key[64];
 
-    for (int i = 0; i < BLOCK; i++) {
+    for (int i = 0; i < cycles; i++) {
         odezk_lock *held;
         double start;
 
@@ -459,11 +491,11 @@ static void lock_block(odezk_cluster *cluster, const char *prefix, int round, st
     }
 }
 
-static void floor_block(zhandle_t *zh, bool wait, struct samples *s)
+static void floor_block(zhandle_t *zh, bool wait, int cycles, struct samples *s)
 {
     char path[64];
 
-    for (int i = 0; i < BLOCK; i++) {
+    for (int i = 0; i < cycles; i++) {
         double start = now_us();
 
         create_ephemeral(zh, "/floor/lock-", path, sizeof path);
@@ -485,11 +517,13 @@ static void run_lock(int rounds, double seconds)
     zh = raw_connect(servers, 0);
     make_floor(zh);
     start = now_us();
-    for (int i = 0; goes_on(i, rounds + 1, start, seconds); i++) {
-        lock_block(keeper, "kept", i, &kept);
-        lock_block(giver, "given", i, &given);
-        floor_block(zh, true, &floor);
-        floor_block(zh, false, &behind);
+    for (int i = 0; i < 2 || goes_on(i, rounds + 1, start, seconds); i++) {
+        int cycles = i ? BLOCK : WARM;
+
+        lock_block(keeper, "kept", i, cycles, &kept);
+        lock_block(giver, "given", i, cycles, &given);
+        floor_block(zh, true, cycles, &floor);
+        floor_block(zh, false, cycles, &behind);
         if (i == 0) /* everybody is warm */
             kept.count = given.count = floor.count = behind.count = 0;
     }
@@ -618,6 +652,8 @@ static void run(const char *line)
         run_plain(one);
     else if (sscanf(line, "leave %d %d %lf", &a, &b, &seconds) == 3 && a > 0 && a < CROWD)
         run_leave(a, b, seconds);
+    else if (sscanf(line, "deleted %d", &a) == 1 && a > 0 && a < CROWD)
+        run_deleted(a);
     else if (sscanf(line, "lock %d %lf", &a, &seconds) == 2)
         run_lock(a, seconds);
     else if (sscanf(line, "idle %1023s", one) == 1)
@@ -653,6 +689,7 @@ int main(int argc, char **argv)
     }
     leave_watched();
     odezk_cluster_free(resident);
+    close_raw();
     if (idle)
         zookeeper_close(idle);
     return 0;

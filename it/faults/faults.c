@@ -100,6 +100,17 @@ static void stop_all(void)
     ensemble_stop();
 }
 
+static int report(void);
+
+void end_early(const char *when)
+{
+    violation(CHECK_REST, "the nodes do not agree %s", when);
+    members_tell_disagreement();
+    claims_check();
+    nodes_count();
+    exit(report());
+}
+
 static void begin(void)
 {
     seconds(record_now()); /* from here it counts */
@@ -111,10 +122,8 @@ static void begin(void)
     servers_calm(0);
     for (int i = 1; i <= options.nodes; i++)
         node_start(i);
-    if (!converge()) {
-        members_tell_disagreement();
-        give_up("the nodes do not even begin");
-    }
+    if (!converge())
+        end_early("at the beginning");
     for (int i = 1; i <= options.nodes; i++)
         node_calm(i);
 }

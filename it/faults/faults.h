@@ -43,6 +43,11 @@ void times_add(struct times *times, int64_t ns);
 void times_print(struct times *times, const char *name);
 void times_free(struct times *times);
 
+/* ---- faults.c ---- */
+
+/* The nodes do not agree although nothing is amiss: there is no point in going on. */
+_Noreturn void end_early(const char *when);
+
 /* ---- loop.c ---- */
 
 /* Waits, and meanwhile does what is due. */

@@ -17,10 +17,8 @@ static int need_master(int64_t *epoch)
 {
     int master;
 
-    if (!converge()) {
-        members_tell_disagreement();
-        give_up("the nodes do not agree before the next round");
-    }
+    if (!converge())
+        end_early("before the next round");
     master = claiming_master(epoch);
     return master ? master : need_master(epoch);
 }
@@ -176,13 +174,28 @@ static void silence_server(int round)
         violation(CHECK_LOST, "n%d lost its mastership with the server that was silent", master);
 }
 
+/* Each leader hears of the sessions at other points of the interval in which it ends them. */
+static void change_leader(void)
+{
+    int leader = ensemble_leader();
+
+    if (leader == 0)
+        return;
+    servers_disturb();
+    ensemble_order("stop", leader);
+    ensemble_order("start", leader);
+    await_servers();
+}
+
 /* The master keeps its connection to a server that is cut off from the others. */
 static void make_island(int round)
 {
     int64_t epoch;
-    int master, server = have_follower(&master, &epoch);
+    int master, server;
 
     (void)round;
+    change_leader();
+    server = have_follower(&master, &epoch);
     if (!network_cut(server))
         give_up("this needs a network of its own");
     for (int other = 1; other <= SERVERS; other++)

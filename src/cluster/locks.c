@@ -8,13 +8,17 @@
 
 static int check_arguments(const char *space, const char *key, int wait_ms)
 {
-    const char *mistake;
-
     if (!space || !key)
         return oz_fail(ODEZK_EINVAL, "a lock needs a space and a key");
     if (wait_ms < 0)
         return oz_fail(ODEZK_EINVAL, "a wait of %d ms was asked for; 0 or more is allowed", wait_ms);
-    mistake = oz_lock_mistake(space, key);
+    return ODEZK_OK;
+}
+
+static int check_names(const char *space, const char *key)
+{
+    const char *mistake = oz_lock_mistake(space, key);
+
     return mistake ? oz_fail(ODEZK_EINVAL, "%s", mistake) : ODEZK_OK;
 }
 
@@ -51,11 +55,14 @@ int odezk_lock_acquire(odezk_cluster *cluster, const char *space, const char *ke
         rc = out ? check_arguments(space, key, wait_ms) : oz_fail(ODEZK_EINVAL, "no place for the lock was given");
     if (rc != ODEZK_OK)
         return rc;
-    grant = oz_locks_grant_now(cluster->locks, space, key);
+    grant = oz_locks_grant_now(cluster->locks, space, key); /* the names of what we have are good */
     if (grant) {
         *out = grant;
         return ODEZK_OK;
     }
+    rc = check_names(space, key);
+    if (rc != ODEZK_OK)
+        return rc;
     request = oz_request_new(cluster->grants, space, key, wait_ms);
     if (!request)
         return oz_fail(ODEZK_ENOMEM, "out of memory");
@@ -80,6 +87,8 @@ int odezk_lock_acquire_async(odezk_cluster *cluster, const char *space, const ch
 
     if (rc == ODEZK_OK)
         rc = cb ? check_arguments(space, key, wait_ms) : oz_fail(ODEZK_EINVAL, "no callback was given");
+    if (rc == ODEZK_OK)
+        rc = check_names(space, key);
     if (rc != ODEZK_OK)
         return rc;
     request = oz_request_new(cluster->grants, space, key, wait_ms);

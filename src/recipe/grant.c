@@ -66,7 +66,7 @@ void oz_grants_unref(struct oz_grants *grants)
 #define SPARES 64
 
 odezk_lock *oz_grant_new(struct oz_grants *grants, int64_t token, int64_t serial,
-                         void (*released)(void *entry, odezk_lock *lock), void *entry)
+                         void (*released)(void *entry, odezk_lock *lock, int64_t now), void *entry)
 {
     odezk_lock *lock = grants->spare;
 
@@ -249,11 +249,13 @@ static int release(odezk_lock *lock)
              : lock->state == OZ_GRANT_LOST ? ODEZK_ELOST
                                             : ODEZK_ENOTHELD;
 
-    if (rc == ODEZK_OK && lock->grants->session && oz_session_lease_end(lock->grants->session) <= oz_now())
+    int64_t now = rc == ODEZK_OK ? oz_now() : 0; /* read once: it is a good part of what a sticky lock costs */
+
+    if (rc == ODEZK_OK && lock->grants->session && oz_session_lease_end(lock->grants->session) <= now)
         rc = ODEZK_ELOST; /* its loss was not even noticed yet */
     lock->state = OZ_GRANT_RELEASED;
     if (lock->entry)
-        lock->released(lock->entry, lock);
+        lock->released(lock->entry, lock, now);
     silence(lock);
     return rc;
 }

@@ -39,14 +39,15 @@ struct odezk_lock {
     void *lost_arg;
     bool telling;           /* the lost callback is running */
     struct oz_msg lost_msg; /* to the caller */
-    void (*released)(void *entry, odezk_lock *lock); /* with the mutex held, if it was not lost before */
+    /* With the mutex held, if it was not lost before. */
+    void (*released)(void *entry, odezk_lock *lock, int64_t now);
     void *entry;                                     /* NULL when the grant is over for the recipe */
     odezk_lock *next;                                /* among the spare ones */
 };
 
 /* The recipe's, with the mutex held: a valid grant with two references, the user's and the entry's. NULL when out of memory. */
 odezk_lock *oz_grant_new(struct oz_grants *grants, int64_t token, int64_t serial,
-                         void (*released)(void *entry, odezk_lock *lock), void *entry);
+                         void (*released)(void *entry, odezk_lock *lock, int64_t now), void *entry);
 /* The recipe's, with the mutex held: it is lost, if it was not released meanwhile, and the entry forgets it. */
 void oz_grant_lose(odezk_lock *lock);
 /* The recipe's, with the mutex held: the entry forgets it. */

@@ -416,10 +416,9 @@ static void keep(struct entry *e, int64_t now)
 }
 
 /* A grant was released, by whatever thread. */
-static void released(void *arg, odezk_lock *grant)
+static void released(void *arg, odezk_lock *grant, int64_t now)
 {
     struct entry *e = arg;
-    int64_t now = oz_now();
 
     oz_grant_forget(grant);
     e->grant = NULL;
@@ -460,17 +459,20 @@ static bool turn_is_over(const struct entry *e, int64_t now)
 
 odezk_lock *oz_locks_grant_now(struct oz_locks *locks, const char *space, const char *key)
 {
+    size_t space_len = strnlen(space, 65);
     char name[NAME_SIZE];
     odezk_lock *grant = NULL;
     struct entry *e;
     int64_t now;
 
+    if (space_len > 64 || strnlen(key, ODEZK_LOCK_KEY_MAX + 1) > ODEZK_LOCK_KEY_MAX)
+        return NULL;
     make_name(name, space, key);
     lock(locks);
     now = oz_now();
     e = find_entry(locks, name);
     /* A lease that holds belongs to the session that the entry was made in: its end frees the entry first. */
-    if (e && e->state == HELD && !e->grant && oz_entry_unwanted(e) && !turn_is_over(e, now) && !locks->closed &&
+    if (e && e->space == space_len && e->state == HELD && !e->grant && oz_entry_unwanted(e) && !turn_is_over(e, now) && !locks->closed &&
         now < oz_session_lease_end(locks->session))
         grant = new_grant(e, now);
     unlock(locks);
