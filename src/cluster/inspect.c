@@ -86,7 +86,8 @@ struct visit {
 
 struct walk {
     struct oz_task task;
-    char *space; /* NULL: all */
+    char *space;     /* NULL: all */
+    unsigned number; /* two calls at a time do not share their questions */
     struct owned_list *result;
     struct oz_list todo;
     int under_way;
@@ -410,8 +411,8 @@ static void ask_for_reports(struct walk *w)
         if (!*inbox || strcmp(inbox, last) == 0)
             continue;
         last = inbox;
-        path = oz_format("%s/inbox/%s/%s.%016" PRIx64, w->task.cluster->root, inbox, OZ_INBOX_REPORT,
-                         (uint64_t)oz_session_id(w->task.cluster->session));
+        path = oz_format("%s/inbox/%s/%s.%016" PRIx64 ".%u", w->task.cluster->root, inbox, OZ_INBOX_REPORT,
+                         (uint64_t)oz_session_id(w->task.cluster->session), w->number);
         if (path && is_asked(w, path))
             free(path);
         else
@@ -484,6 +485,7 @@ static void run_walk(struct oz_task *task)
 
 int odezk_lock_list_read(odezk_cluster *cluster, const char *space, int timeout_ms, odezk_lock_list **out)
 {
+    static atomic_uint calls;
     struct walk *w;
     int rc = oz_cluster_check_blocking(cluster);
 
@@ -497,6 +499,7 @@ int odezk_lock_list_read(odezk_cluster *cluster, const char *space, int timeout_
         return oz_fail(ODEZK_ENOMEM, "out of memory");
     oz_list_init(&w->todo);
     oz_task_init(&w->task, run_walk, destroy_walk);
+    w->number = atomic_fetch_add_explicit(&calls, 1, memory_order_relaxed);
     w->space = space ? oz_strdup(space) : NULL;
     if (space && !w->space)
         rc = oz_fail(ODEZK_ENOMEM, "out of memory");
@@ -520,6 +523,7 @@ struct ending {
     int64_t token, until;
     struct oz_timer timer;
     bool deleting;
+    bool begun; /* whatever ends it from here on, it was there */
 };
 
 static void destroy_ending(struct oz_task *task)
@@ -596,18 +600,19 @@ static void looked(void *owner, const struct oz_reply *reply)
     } else if (reply->rc == OZ_DENIED) {
         finish_ending(e, ODEZK_EAUTH, NULL);
     } else if (reply->rc != OZ_OK || reply->stat.czxid != e->token) {
-        if (e->until || e->deleting)
+        if (e->begun)
             finish_ending(e, ODEZK_OK, NULL);
         else
             finish_ending(e, ODEZK_ENOTFOUND, "nobody holds this lock under this token");
     } else if (oz_task_abandoned(&e->task)) {
         finish_ending(e, ODEZK_ETIMEDOUT, NULL);
     } else if (!e->request && !e->deleting && (oz_field_copy(reply->data, "inbox", inbox, sizeof inbox), *inbox)) {
+        e->begun = true;
         ask_holder(e, inbox);
     } else if (oz_now() < e->until) {
         poll(e);
     } else {
-        e->deleting = true;
+        e->begun = e->deleting = true;
         if (!oz_submit(e->task.cluster->session, &request, deleted, e))
             finish_ending(e, ODEZK_ENOMEM, NULL);
     }

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "config/config.h"
 #include "session/lease.h"
 #include "session/resolve.h"
 
@@ -458,10 +459,10 @@ static void check_lease(struct oz_session *s, int64_t timeout, int64_t *lag, int
     if (*lag + *margin + s->period >= timeout) {
         oz_warn("session", "the lease settings do not fit a session timeout of %d ms: using those that do",
                 s->identity.timeout_ms);
-        *lag = timeout / 4;
-        *margin = timeout / 40;
-        s->period = timeout / 6;
-    } else if (*lag < timeout / 4) {
+        *lag = timeout / OZ_LEASE_LAG_PART;
+        *margin = timeout / OZ_LEASE_MARGIN_PART;
+        s->period = timeout / OZ_LEASE_WRITE_PART;
+    } else if (*lag < timeout / OZ_LEASE_LAG_PART) {
         oz_warn("session", "lease-lag is %lld ms: safe only if the servers' tickTime is below %lld ms",
                 (long long)(*lag / OZ_MS), (long long)(2 * *lag / OZ_MS));
     }
@@ -470,12 +471,12 @@ static void check_lease(struct oz_session *s, int64_t timeout, int64_t *lag, int
 static void start_lease(struct oz_session *s)
 {
     int64_t timeout = s->identity.timeout_ms * OZ_MS;
-    int64_t lag = s->lag_ms >= 0 ? s->lag_ms * OZ_MS : timeout / 4;
-    int64_t margin = s->margin_ms >= 0 ? s->margin_ms * OZ_MS : timeout / 40;
+    int64_t lag = s->lag_ms >= 0 ? s->lag_ms * OZ_MS : timeout / OZ_LEASE_LAG_PART;
+    int64_t margin = s->margin_ms >= 0 ? s->margin_ms * OZ_MS : timeout / OZ_LEASE_MARGIN_PART;
 
-    s->period = s->period_ms >= 0 ? s->period_ms * OZ_MS : timeout / 6;
-    if (margin < timeout / 40)
-        margin = timeout / 40;
+    s->period = s->period_ms >= 0 ? s->period_ms * OZ_MS : timeout / OZ_LEASE_WRITE_PART;
+    if (margin < timeout / OZ_LEASE_MARGIN_PART)
+        margin = timeout / OZ_LEASE_MARGIN_PART;
     check_lease(s, timeout, &lag, &margin);
     s->lease_pending = 0;
     s->slow_told = false;
