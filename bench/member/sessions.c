@@ -1,13 +1,14 @@
-/* Many ZooKeeper sessions in one process and one thread: what a server has of a large cluster, without a client library
- * for each of its members. Each session has an ephemeral znode, as a member has.
+/* Many ZooKeeper sessions in one process and one thread: what a server has of a large cluster,
+ * without a client library for each of its members. Each session has an ephemeral znode, as a
+ * member has.
  *
  * usage: sessions SERVERS COUNT TIMEOUT_MS SET_BYTES
  *
- * It opens COUNT sessions, spread over the servers, and says "{}". Then it reads commands from stdin, one a line:
- *     ping PERIOD SECONDS     each session pings once in PERIOD ms
- *     lease PERIOD SECONDS    each session sends a sync once in PERIOD ms, and, when that is answered, a set of its znode
- * and answers each with one line of JSON: what was sent, and how long the answers took, in microseconds. A request to set
- * has SET_BYTES on the wire. */
+ * It opens COUNT sessions, spread over the servers, and says "{}". Then it reads commands from
+ * stdin, one a line: ping PERIOD SECONDS     each session pings once in PERIOD ms lease PERIOD
+ * SECONDS    each session sends a sync once in PERIOD ms, and, when that is answered, a set of its
+ * znode and answers each with one line of JSON: what was sent, and how long the answers took, in
+ * microseconds. A request to set has SET_BYTES on the wire. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -26,16 +27,16 @@
 
 enum { OP_CREATE = 1, OP_SET = 5, OP_SYNC = 9, OP_PING = 11, PING_XID = -2 };
 enum { NODE_EXISTS = -110 };
-enum { BATCH = 25 };      /* as many at a time as a server's backlog takes */
+enum { BATCH = 25 }; /* as many at a time as a server's backlog takes */
 enum { FRAME_MAX = 1024 };
 enum { SAMPLES = 20000, SERVERS_MAX = 8, PATIENCE_S = 30 };
 #define DIRECTORY "/sessions"
 
 struct session {
     int fd;
-    bool open;            /* the server answered the handshake */
-    bool waits;           /* for the answer to a request */
-    int32_t xid, op;      /* of that request */
+    bool open;       /* the server answered the handshake */
+    bool waits;      /* for the answer to a request */
+    int32_t xid, op; /* of that request */
     double sent;
     unsigned char in[FRAME_MAX];
     size_t have;
@@ -145,10 +146,10 @@ static void send_handshake(struct session *s)
 {
     struct frame f = {.size = 4};
 
-    put_int(&f, 0);       /* version of the protocol */
-    put_zeros(&f, 8);     /* the newest zxid seen */
+    put_int(&f, 0);   /* version of the protocol */
+    put_zeros(&f, 8); /* the newest zxid seen */
     put_int(&f, timeout_ms);
-    put_zeros(&f, 8);     /* session id: a new one */
+    put_zeros(&f, 8); /* session id: a new one */
     put_int(&f, 16);
     put_zeros(&f, 16 + 1); /* its password; not read-only */
     send_request(s, &f, 0);
@@ -372,8 +373,8 @@ static void run(void (*request)(struct session *), double period, double seconds
         now = now_s();
     }
     settle(0, count);
-    printf("{\"seconds\":%.3f,\"pings\":%ld,\"syncs\":%ld,\"sets\":%ld,\"late\":%ld,\"us\":[", now - start, pings, syncs, sets,
-           late);
+    printf("{\"seconds\":%.3f,\"pings\":%ld,\"syncs\":%ld,\"sets\":%ld,\"late\":%ld,\"us\":[",
+           now - start, pings, syncs, sets, late);
     for (int i = 0; i < latency_count; i++)
         printf("%s%.1f", i ? "," : "", (double)latencies[i]);
     puts("]}");

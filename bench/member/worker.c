@@ -9,7 +9,8 @@
  *     watch CLUSTER OTHERS         from here on OTHERS nodes of this process are in that cluster
  *     stage ID                     waits until that node is its master, and all of them know
  *     end PID SIGNAL DELAY         sends a signal to that node's process after DELAY ms
- * and answers each with one line of JSON. Times are in microseconds; a loop ends after ROUNDS or SECONDS. */
+ * and answers each with one line of JSON. Times are in microseconds; a loop ends after ROUNDS or
+ * SECONDS. */
 #include <odezk/odezk.h>
 
 #include <pthread.h>
@@ -18,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/types.h>
 #include <time.h>
 #include <unistd.h>
@@ -25,7 +27,7 @@
 
 #define CROWD 8
 #define SAMPLES 20000
-#define PATIENCE_S 60 /* for anything that is to happen: the driver is told rather than kept waiting */
+#define PATIENCE_S 60 /* for what is to happen: the driver is told that it did not */
 #define JOIN_MS 30000
 #define TIMEOUT_MS 10000
 #define SETTLE_US 50000 /* what a join leaves behind is not what a leave costs */
@@ -110,7 +112,8 @@ static void happen(double *when)
     pthread_mutex_unlock(&lock);
 }
 
-/* Waits until the first `count` have it, and returns when the last one did. `field` is one of happenings[0]. */
+/* Waits until the first `count` have it, and returns when the last one did. `field` is one of
+ * happenings[0]. */
 static double await(const double *field, int count, const char *what)
 {
     size_t offset = (size_t)((const char *)field - (const char *)happenings);
@@ -171,7 +174,8 @@ static odezk_config *configure(const char *where, const char *cluster, const cha
     odezk_config *config;
 
     if (odezk_config_new(&config) || odezk_config_set(config, "servers", where, NULL) ||
-        odezk_config_set(config, "cluster", cluster, NULL) || odezk_config_set(config, "node-id", id, NULL) ||
+        odezk_config_set(config, "cluster", cluster, NULL) ||
+        odezk_config_set(config, "node-id", id, NULL) ||
         odezk_config_set(config, "log-level", "error", NULL))
         die("configure", odezk_last_error());
     return config;
@@ -191,8 +195,9 @@ static odezk_cluster *make(odezk_config *config, odezk_role role, struct happeni
 
     options.role = role;
     if (odezk_cluster_new(config, &options, &cluster) != ODEZK_OK ||
-        (h && odezk_cluster_subscribe(cluster, ODEZK_EVENT_READY | ODEZK_EVENT_MEMBER | ODEZK_EVENT_MASTERSHIP,
-                                      on_event, h, NULL) != ODEZK_OK))
+        (h && odezk_cluster_subscribe(
+                  cluster, ODEZK_EVENT_READY | ODEZK_EVENT_MEMBER | ODEZK_EVENT_MASTERSHIP,
+                  on_event, h, NULL) != ODEZK_OK))
         die("make a handle", odezk_last_error());
     odezk_config_free(config);
     return cluster;
@@ -246,7 +251,9 @@ static void make_floor(zhandle_t *zh)
 
 static void create_ephemeral(zhandle_t *zh, const char *prefix, char *path, int size)
 {
-    check(zoo_create(zh, prefix, NULL, -1, &ZOO_OPEN_ACL_UNSAFE, ZOO_EPHEMERAL | ZOO_SEQUENCE, path, size), "create");
+    check(zoo_create(zh, prefix, NULL, -1, &ZOO_OPEN_ACL_UNSAFE, ZOO_EPHEMERAL | ZOO_SEQUENCE, path,
+                     size),
+          "create");
 }
 
 static void ignore(int rc, const void *data)
@@ -310,8 +317,9 @@ static void need_resident(void)
 
 static void run_join(int rounds, double seconds)
 {
-    static struct samples known = {.name = "join"}, first = {.name = "first"}, floor = {.name = "floor"},
-                          reads = {.name = "read"}, writes = {.name = "write"};
+    static struct samples known = {.name = "join"}, first = {.name = "first"},
+                          floor = {.name = "floor"}, reads = {.name = "read"},
+                          writes = {.name = "write"};
     struct samples *all[] = {&known, &first, &floor, &reads, &writes};
     char id[32];
     zhandle_t *zh;
@@ -435,7 +443,8 @@ static void run_deleted(int others)
 
 static void run_leave(int others, int rounds, double seconds)
 {
-    static struct samples leave = {.name = "leave"}, closing = {.name = "close"}, floor = {.name = "floor"};
+    static struct samples leave = {.name = "leave"}, closing = {.name = "close"},
+                          floor = {.name = "floor"};
     struct samples *all[] = {&leave, &closing, &floor};
     odezk_cluster *crowd[CROWD];
     char id[32];
@@ -461,7 +470,7 @@ static void run_leave(int others, int rounds, double seconds)
 
 /* ---- locks ---- */
 
-enum { BLOCK = 100, WARM = 20 };
+enum { BLOCK = 100 };
 
 static odezk_cluster *make_locker(const char *sticky_spaces)
 {
@@ -474,11 +483,11 @@ static odezk_cluster *make_locker(const char *sticky_spaces)
     return cluster;
 }
 
-static void lock_block(odezk_cluster *cluster, const char *prefix, int round, int cycles, struct samples *s)
+static void lock_block(odezk_cluster *cluster, const char *prefix, int round, struct samples *s)
 {
     char key[64];
 
-    for (int i = 0; i < cycles; i++) {
+    for (int i = 0; i < BLOCK; i++) {
         odezk_lock *held;
         double start;
 
@@ -491,11 +500,11 @@ static void lock_block(odezk_cluster *cluster, const char *prefix, int round, in
     }
 }
 
-static void floor_block(zhandle_t *zh, bool wait, int cycles, struct samples *s)
+static void floor_block(zhandle_t *zh, bool wait, struct samples *s)
 {
     char path[64];
 
-    for (int i = 0; i < cycles; i++) {
+    for (int i = 0; i < BLOCK; i++) {
         double start = now_us();
 
         create_ephemeral(zh, "/floor/lock-", path, sizeof path);
@@ -506,26 +515,25 @@ static void floor_block(zhandle_t *zh, bool wait, int cycles, struct samples *s)
 
 static void run_lock(int rounds, double seconds)
 {
-    static struct samples kept = {.name = "kept"}, given = {.name = "given"}, floor = {.name = "floor"},
-                          behind = {.name = "behind"};
+    static struct samples kept = {.name = "kept"}, given = {.name = "given"},
+                          floor = {.name = "floor"}, behind = {.name = "behind"};
     struct samples *all[] = {&kept, &given, &floor, &behind};
     odezk_cluster *keeper = make_locker("all"), *giver = make_locker("none");
     zhandle_t *zh;
-    double start;
+    double start = 0;
 
     forget("");
     zh = raw_connect(servers, 0);
     make_floor(zh);
-    start = now_us();
-    for (int i = 0; i < 2 || goes_on(i, rounds + 1, start, seconds); i++) {
-        int cycles = i ? BLOCK : WARM;
-
-        lock_block(keeper, "kept", i, cycles, &kept);
-        lock_block(giver, "given", i, cycles, &given);
-        floor_block(zh, true, cycles, &floor);
-        floor_block(zh, false, cycles, &behind);
-        if (i == 0) /* everybody is warm */
+    for (int i = -1; i < 0 || goes_on(i, rounds, start, seconds); i++) {
+        if (i <= 0) { /* until now everybody got warm */
+            start = now_us();
             kept.count = given.count = floor.count = behind.count = 0;
+        }
+        lock_block(keeper, "kept", i, &kept);
+        lock_block(giver, "given", i, &given);
+        floor_block(zh, true, &floor);
+        floor_block(zh, false, &behind);
     }
     odezk_cluster_free(keeper);
     odezk_cluster_free(giver);
@@ -620,7 +628,8 @@ static void run_end(pid_t pid, int number, int delay_ms, const char *id)
     for (int i = 0; i < watching_count; i++)
         if (happenings[i].left < first)
             first = happenings[i].left;
-    printf("{\"first\":%.1f,\"all\":%.1f,\"claimed\":%.1f}\n", first - start, all - start, claimed - start);
+    printf("{\"first\":%.1f,\"all\":%.1f,\"claimed\":%.1f}\n", first - start, all - start,
+           claimed - start);
     fflush(stdout);
 }
 
@@ -677,6 +686,7 @@ int main(int argc, char **argv)
         fputs("usage: worker SERVERS\n", stderr);
         return 2;
     }
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* a command may wait long for what nobody does any more */
     servers = argv[1];
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);

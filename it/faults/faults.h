@@ -213,7 +213,7 @@ void members_report(void);
 void claims_add(const struct claim *claim, int node, int life);
 /* Looks for contradictions between all claims so far, with those that are not over. */
 void claims_check(void);
-/* This mastership may overlap with the next one, until another is named. */
+/* This mastership may overlap with the next one. */
 void claims_excuse(int64_t epoch);
 /* At rest, after a check: only the newest can be contradicted any more. */
 void claims_forget(void);

@@ -1028,6 +1028,15 @@ void world_clean(void)
 
 /* ---- sweeps ---- */
 
+/* Instrumented builds are slow, and look for something else: they take samples of what the plain one tries. */
+#if defined(__SANITIZE_THREAD__)
+enum { STRIDE = 11 };
+#elif defined(__SANITIZE_ADDRESS__)
+enum { STRIDE = 3 };
+#else
+enum { STRIDE = 1 };
+#endif
+
 /* Whether the fault was reached. */
 static bool run_with_fault(const char *name, void (*scenario)(void), long n, enum fake_fault fault)
 {
@@ -1065,7 +1074,7 @@ void world_sweep_faults(const char *name, void (*scenario)(void))
     long n, only = only_at();
 
     for (fault = FAKE_NONE + 1; fault < FAKE_FAULTS; fault++)
-        for (n = only ? only : 1; is_chosen((enum fake_fault)fault) && world.failures < SHOWN; n++)
+        for (n = only ? only : 1; is_chosen((enum fake_fault)fault) && world.failures < SHOWN; n += STRIDE)
             if (!run_with_fault(name, scenario, n, (enum fake_fault)fault) || only)
                 break;
 }
@@ -1074,7 +1083,7 @@ void world_sweep_memory(const char *name, void (*scenario)(void))
 {
     long n, made, only = only_at();
 
-    for (n = only ? only : 1; world.failures < SHOWN; n++) {
+    for (n = only ? only : 1; world.failures < SHOWN; n += STRIDE) {
         world_context("%s, allocation %ld fails", name, n);
         world_begin((uint64_t)n);
         made = oz_mem_count();
