@@ -4,7 +4,7 @@ IT_HARNESS = \
 IT_COMPILE = $(AM_CFLAGS) $(CUNIT_CFLAGS) $(JANSSON_CFLAGS)
 IT_LINK = $(AM_LDFLAGS) -no-install
 
-EXTRA_LTLIBRARIES = it/libharness.la
+check_LTLIBRARIES += it/libharness.la
 it_libharness_la_SOURCES = $(IT_HARNESS)
 it_libharness_la_CFLAGS = $(IT_COMPILE)
 it_libharness_la_LIBADD = libodezk.la $(CUNIT_LIBS) $(JANSSON_LIBS) $(ZOOKEEPER_LIBS)
