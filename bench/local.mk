@@ -1,15 +1,4 @@
-# What membership, mastership and locks cost: `make bench` measures, bench/bench --help tells the options.
-EXTRA_PROGRAMS += bench/bench
-bench_bench_SOURCES = bench/bench.c
-bench_bench_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/it
-bench_bench_LDFLAGS = $(IT_LINK)
-bench_bench_LDADD = it/libharness.la
-
-.PHONY: bench
-bench: all bench/bench$(EXEEXT) it/claimant$(EXEEXT)
-	bench/bench$(EXEEXT)
-	bench/bench$(EXEEXT) --servers 3
-
+# What it costs, with the floor of the same run beside each figure. None of this is made by default.
 EXTRA_PROGRAMS += bench/lock/worker
 bench_lock_worker_SOURCES = bench/lock/worker.c
 bench_lock_worker_LDADD = libodezk.la $(ZOOKEEPER_LIBS)
@@ -30,3 +19,8 @@ EXTRA_DIST += bench/common.py bench/members bench/member/proxy.py
 bench-members: odezk$(EXEEXT) odezk-reaper$(EXEEXT) odezk-reaper-close$(EXEEXT) bench/member/worker$(EXEEXT) bench/member/sessions$(EXEEXT)
 	$(srcdir)/bench/members --build $(abs_builddir)
 .PHONY: bench-members
+
+bench: bench-members bench-locks
+.PHONY: bench
+
+CLEANFILES += bench/lock/worker$(EXEEXT) bench/member/sessions$(EXEEXT) bench/member/worker$(EXEEXT)

@@ -470,31 +470,17 @@ static void check_children(void)
 
 /* ---- a test ---- */
 
-void it_enter(const char *family)
-{
-    it.timeout_ms = it_ms(IT_LONG);
-    snprintf(it.base, sizeof it.base, "/it-%s-%d-%d", family, (int)getpid(), ++it.number);
-    snprintf(it.root, sizeof it.root, "%s/c", it.base);
-}
-
 static void free_logs(void)
 {
     while (it.log_count > 0)
         it_log_free(it.logs[--it.log_count]);
 }
 
-void it_leave(void)
-{
-    it_end_processes();
-    destroy_kept();
-    it_zk_remove(it.base);
-    it_zk_end();
-    free_logs();
-}
-
 static void begin(void)
 {
-    it_enter(it.family);
+    it.timeout_ms = it_ms(IT_LONG);
+    snprintf(it.base, sizeof it.base, "/it-%s-%d-%d", it.family, (int)getpid(), ++it.number);
+    snprintf(it.root, sizeof it.root, "%s/c", it.base);
     it.threads = count_threads();
     list_descriptors(&it.descriptors);
 }

@@ -42,11 +42,6 @@ struct it_test {
 /* Runs the tests, the last of which has no name. Returns the exit code. */
 int it_main(int argc, char **argv, const char *family, const struct it_test *tests);
 
-/* For a program that measures instead: a base path, and what a test's end does without its checks.
- */
-void it_enter(const char *family);
-void it_leave(void);
-
 /* Milliseconds as they should be in this build: instrumented ones are slower. */
 int it_ms(int ms);
 /* Whether --long was given: tests that only gain by time take a minute. */

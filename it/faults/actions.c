@@ -185,6 +185,11 @@ static bool begin_lose(void)
     return disturb_links("lose", dice(LOSE_CREATE, LOSE_ANY), 1000);
 }
 
+static bool begin_drop(void)
+{
+    return disturb_links("drop", dice(LOSE_CREATE, LOSE_ANY), 1000);
+}
+
 static bool begin_reset(void)
 {
     int node = pick();
@@ -454,6 +459,7 @@ static struct action actions[] = {
     {"delay", 5, begin_delay, "a node's traffic delayed", true, 0},
     {"slow", 4, begin_slow, "a node's traffic slow", true, 0},
     {"lose", 14, begin_lose, "an answer lost after the server acted", true, 0},
+    {"drop", 8, begin_drop, "a request lost before the server saw it", true, 0},
     {"lose-join", 6, begin_lose_join, "an answer lost while a node joins", true, 0},
     {"leave", 5, begin_leave, "a node leaves and joins again", true, 0},
     {"resign", 4, begin_resign, "the master resigns", true, 0},

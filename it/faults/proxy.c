@@ -9,13 +9,16 @@
  *
  *   pass NODE SERVER 0          forward, at once
  *   hole NODE SERVER WAYS       forward nothing to the server (1), to the node (2), either way (3);
- * what was sent arrives later, as with lost packets refuse NODE SERVER 0        break what is
- * connected, and refuse to connect reset NODE SERVER 0         break what is connected delay NODE
- * SERVER MS        forward everything so much later slow NODE SERVER BYTES      forward so many
- * bytes a second lose NODE SERVER REQUEST    forward the next request of a kind (1 create, 2
- * delete, 3 multi, 4 any), lose the answer, and break the connection where NODE 0 0              to
- * which server the node is connected; 0: to none lost 0 0 0                  how many answers were
- * lost on purpose so far
+ *                             what was sent arrives later, as with lost packets
+ *   refuse NODE SERVER 0      break what is connected, and refuse to connect
+ *   reset NODE SERVER 0       break what is connected
+ *   delay NODE SERVER MS      forward everything so much later
+ *   slow NODE SERVER BYTES    forward so many bytes a second
+ *   lose NODE SERVER REQUEST  forward the next request of a kind (1 create, 2 delete, 3 multi,
+ *                             4 any), lose the answer, and break the connection
+ *   drop NODE SERVER REQUEST  lose the next request of a kind, and break the connection
+ *   where NODE 0 0            to which server the node is connected; 0: to none
+ *   lost 0 0 0                how many answers and requests were lost on purpose so far
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -72,7 +75,7 @@ struct connection {
     size_t head_size;
     uint64_t left;
     bool greeted, answered;
-    bool losing;
+    bool losing, dropped;
     int64_t reset_at;
 };
 
@@ -81,7 +84,7 @@ struct link {
     struct sockaddr_in server;
     int hole;
     bool refuse;
-    enum loss lose;
+    enum loss lose, drop;
     int64_t delay, rate;
     struct connection *connections;
 };
@@ -234,17 +237,27 @@ static enum loss kind_of(uint32_t type)
     }
 }
 
+/* Once. */
+static bool take_order(enum loss *order, enum loss kind)
+{
+    if (*order == LOSE_NOTHING || kind == LOSE_NOTHING || (*order != kind && *order != LOSE_ANY))
+        return false;
+    *order = LOSE_NOTHING;
+    proxy.lost++;
+    return true;
+}
+
 static void request_passes(struct connection *c, uint32_t type)
 {
     enum loss kind = kind_of(type);
 
-    if (c->link->lose == LOSE_NOTHING || kind == LOSE_NOTHING ||
-        (c->link->lose != kind && c->link->lose != LOSE_ANY))
-        return;
-    c->link->lose = LOSE_NOTHING;
-    c->losing = true;
-    c->reset_at = now_ns() + LOST_AT_MOST;
-    proxy.lost++;
+    if (take_order(&c->link->drop, kind)) {
+        c->dropped = true;
+        c->reset_at = now_ns();
+    } else if (take_order(&c->link->lose, kind)) {
+        c->losing = true;
+        c->reset_at = now_ns() + LOST_AT_MOST;
+    }
 }
 
 /* Each request is its length, an xid and a type in four bytes each, and the rest. The first one on
@@ -319,6 +332,8 @@ static void take_data(struct end *from)
     }
     if (way == TO_SERVER) {
         look_at_requests(c, data, (size_t)got);
+        if (c->dropped) /* with what came along */
+            return;
     } else if (c->losing) {
         if (c->reset_at > now_ns() + LOST_FOR)
             c->reset_at = now_ns() + LOST_FOR;
@@ -442,7 +457,7 @@ static void be_normal(struct link *link)
                 chunk->due = 0;
     link->hole = 0;
     link->refuse = false;
-    link->lose = LOSE_NOTHING;
+    link->lose = link->drop = LOSE_NOTHING;
     link->delay = link->rate = 0;
 }
 
@@ -463,6 +478,8 @@ static bool apply(struct link *link, const char *verb, int argument)
         link->rate = argument;
     } else if (strcmp(verb, "lose") == 0) {
         link->lose = (enum loss)argument;
+    } else if (strcmp(verb, "drop") == 0) {
+        link->drop = (enum loss)argument;
     } else {
         return false;
     }
