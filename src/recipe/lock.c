@@ -250,20 +250,13 @@ void oz_entry_submit_watch(struct entry *e, char *path, void (*replied)(struct e
     oz_entry_submit(e, &request, path, replied, again);
 }
 
-static void ignore(void *owner, const struct oz_reply *reply)
-{
-    (void)owner;
-    (void)reply;
-}
-
 void oz_entry_read_again(struct entry *e, void (*replied)(struct entry *e, const struct oz_reply *reply),
                          void (*again)(struct entry *e))
 {
     char *path = oz_entry_path(e);
-    struct oz_request sync = {.verb = OZ_SYNC, .path = path, .retry = true};
     struct oz_request read = {.verb = OZ_STAT, .retry = true};
 
-    if (path && !oz_submit(e->locks->session, &sync, ignore, NULL)) {
+    if (path && !oz_barrier(e->locks->session)) {
         free(path);
         path = NULL;
     }

@@ -116,7 +116,7 @@ void oz_entry_submit(struct entry *e, struct oz_request *request, char *path,
 /* The same, after a watch of that path was armed. */
 void oz_entry_submit_watch(struct entry *e, char *path, void (*replied)(struct entry *e, const struct oz_reply *reply),
                            void (*fired)(struct entry *e), void (*again)(struct entry *e));
-/* Behind a sync a read shows what became of all that was sent on a broken connection. */
+/* Behind a barrier: it shows what became of all that was sent on a broken connection. */
 void oz_entry_read_again(struct entry *e, void (*replied)(struct entry *e, const struct oz_reply *reply),
                          void (*again)(struct entry *e));
 void oz_entry_later(struct entry *e, int64_t delay, void (*due)(struct entry *e));

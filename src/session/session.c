@@ -302,19 +302,26 @@ static void lease_written(void *owner, const struct oz_reply *reply)
     lease_answered(owner, reply);
 }
 
+/* A delete of what never existed passes the leader as any write does, and leaves nothing behind. */
+#define NOWHERE_SIZE 512
+static const char *nowhere(const struct oz_session *s, char path[NOWHERE_SIZE])
+{
+    snprintf(path, NOWHERE_SIZE, "%s/no-member-%llx", strcmp(s->root, "/") ? s->root : "",
+             (unsigned long long)s->identity.id);
+    return path;
+}
+
 static void send_write(struct oz_session *s)
 {
     const char *path = NULL, *data = "";
-    char nowhere[512];
+    char nothing[NOWHERE_SIZE];
     struct oz_request request = {.verb = OZ_SET};
 
     if (s->lease_write && s->lease_write(s->lease_write_arg, &path, &data)) {
         request.data = data;
         request.len = strlen(data);
-    } else { /* a delete of what never existed passes the leader as well, and leaves nothing behind */
-        snprintf(nowhere, sizeof nowhere, "%s/no-member-%llx", strcmp(s->root, "/") ? s->root : "",
-                 (unsigned long long)s->identity.id);
-        path = nowhere;
+    } else {
+        path = nowhere(s, nothing);
         request.verb = OZ_DELETE;
     }
     request.path = path;
@@ -657,6 +664,20 @@ struct oz_op *oz_submit(struct oz_session *s, const struct oz_request *request, 
     if (s->parked.next == &op->link && !s->flush_timer.armed)
         flush(s);
     return op;
+}
+
+static void ignore(void *owner, const struct oz_reply *reply)
+{
+    (void)owner;
+    (void)reply;
+}
+
+bool oz_barrier(struct oz_session *s)
+{
+    char path[NOWHERE_SIZE];
+    struct oz_request request = {.verb = OZ_DELETE, .path = nowhere(s, path), .retry = true};
+
+    return oz_submit(s, &request, ignore, NULL) != NULL;
 }
 
 /* All requests of a session that is over are answered now; those in flight are freed when their client is gone. */

@@ -234,21 +234,13 @@ static void searched(void *owner, const struct oz_reply *reply)
         later(seat, search);
 }
 
-static void ignore(void *owner, const struct oz_reply *reply)
-{
-    (void)owner;
-    (void)reply;
-}
-
-/* The outcome of a create is unknown. Whatever was sent on the broken connection is decided once the new one
- * answers a sync; then a list shows it. */
+/* The outcome of a create is unknown: a list behind a barrier shows it. */
 static void search(void *arg)
 {
     struct oz_seat *seat = arg;
-    struct oz_request sync = {.verb = OZ_SYNC, .path = seat->dir, .retry = true};
     struct oz_request list = {.verb = OZ_CHILDREN, .path = seat->dir, .retry = true};
 
-    if (!oz_submit(seat->session, &sync, ignore, NULL) || !oz_submit(seat->session, &list, searched, seat))
+    if (!oz_barrier(seat->session) || !oz_submit(seat->session, &list, searched, seat))
         later(seat, search);
 }
 

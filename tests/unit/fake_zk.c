@@ -1709,14 +1709,14 @@ char *fake_child(const char *dir, int i)
     return name;
 }
 
-int fake_ephemerals(void)
+int fake_ephemerals(const char *dir)
 {
-    size_t i;
+    size_t length = strlen(dir), i;
     int n = 0;
 
     pthread_mutex_lock(&lock);
     for (i = 0; i < zk.leader.count; i++)
-        n += zk.leader.nodes[i]->stat.owner != 0;
+        n += zk.leader.nodes[i]->stat.owner != 0 && strncmp(zk.leader.nodes[i]->path, dir, length) == 0;
     pthread_mutex_unlock(&lock);
     return n;
 }

@@ -92,7 +92,7 @@ int fake_count(const char *dir); /* children */
 int fake_below(const char *dir); /* all nodes below */
 /* The name of the child number i of a directory, in the order of creation; to be freed. */
 char *fake_child(const char *dir, int i);
-int fake_ephemerals(void);
+int fake_ephemerals(const char *prefix); /* whose paths begin so */
 int fake_watches(int slot);     /* that the server holds for the client */
 int fake_ports(void);           /* open ones */
 int64_t fake_session(int slot); /* of the open port; 0: none */

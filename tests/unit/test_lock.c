@@ -214,7 +214,7 @@ static void test_odd_keys(void)
     begin(1);
     for (i = 0; i < 8; i++)
         a[i] = hold(nodes[0], keys[i]);
-    CU_ASSERT_EQUAL(fake_ephemerals(), 2 + 8);
+    CU_ASSERT_EQUAL(fake_ephemerals(""), 2 + 8);
     for (i = 0; i < 8; i++)
         world_drop(a[i]);
     end();
@@ -451,7 +451,7 @@ static void cancel_after(int turns, bool contended)
     world_drop(b);
     world_pass(2000);
     CU_ASSERT_EQUAL(waiters(), 0);
-    CU_ASSERT_TRUE(contended || !fake_exists(K_PATH) || fake_ephemerals() == 5);
+    CU_ASSERT_TRUE(contended || !fake_exists(K_PATH) || fake_ephemerals("") == 5);
     if (a) {
         CU_ASSERT_TRUE(world_holds(a));
         world_drop(a);

@@ -68,7 +68,7 @@ static void test_states(void)
     oz_session_fail(r.s, "a test");
     rig_run(&r);
     CU_ASSERT_TRUE(rig_said(&r, "LOST DOWN lost"));
-    CU_ASSERT_EQUAL(fake_ephemerals(), 0);
+    CU_ASSERT_EQUAL(fake_ephemerals(""), 0);
     rig_pass(&r, WORLD_TIMEOUT / 8);
     CU_ASSERT_EQUAL(oz_session_generation(r.s), 3);
     close_one();

@@ -255,6 +255,12 @@ static void check_not_refused(struct world_node *node)
         world_fail("%s: refused: %s", node->id, node->refusal);
 }
 
+static bool nobody_queues(void *unused)
+{
+    (void)unused;
+    return fake_ephemerals(WORLD_ROOT "/queue/") == 0;
+}
+
 static void run(long seed)
 {
     int i;
@@ -278,6 +284,10 @@ static void run(long seed)
     world_each(free_closed);
     if (!world_failed() && !world_wait(world_is_settled, NULL, 10 * WORLD_TIMEOUT))
         world_explain();
+    if (!world_failed() && !world_wait(nobody_queues, NULL, 2 * WORLD_TIMEOUT)) {
+        world_fail("nobody waits, and a queue is not empty");
+        fake_print();
+    }
     world_each(check_not_refused);
     world_clean();
     world_end();

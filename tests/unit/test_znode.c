@@ -571,7 +571,7 @@ static bool at_once(void *unused)
 static void verify_left(void)
 {
     rig_pass(&r, 3 * WORLD_TIMEOUT);
-    if (fake_ephemerals())
+    if (fake_ephemerals(""))
         world_fail("a seat that nobody wants is there");
     if (seat_told)
         world_fail("told, although it was given up");

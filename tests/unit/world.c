@@ -1019,8 +1019,8 @@ void world_clean(void)
             world_free(&world.nodes[i]);
     if (!world.failed)
         tidy();
-    if (fake_ephemerals() || fake_below(WORLD_ROOT "/inbox")) {
-        world_fail("%d ephemeral znodes and %d in the inboxes are left", fake_ephemerals(),
+    if (fake_ephemerals("") || fake_below(WORLD_ROOT "/inbox")) {
+        world_fail("%d ephemeral znodes and %d in the inboxes are left", fake_ephemerals(""),
                    fake_below(WORLD_ROOT "/inbox"));
         fake_print();
     }
