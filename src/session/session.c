@@ -31,7 +31,9 @@ struct conn {
     int64_t opened;
     char *all;   /* servers, as they were looked up */
     char *hosts; /* those that the client has: perhaps without a silent one */
-    bool fewer;
+    bool fewer;      /* that is so */
+    char left[64];   /* the address that it was told to move away from, */
+    int64_t left_at; /* and when */
     pthread_t closer;
     bool has_closer;
     struct oz_msg closed_msg;
@@ -388,6 +390,8 @@ static void leave_server(struct oz_session *s)
         free(s->conn->hosts);
         s->conn->hosts = hosts;
         s->conn->fewer = true;
+        memcpy(s->conn->left, address, sizeof address);
+        s->conn->left_at = now;
         write_lease(s); /* it is a request that wakes the client up */
         port_disconnected(s); /* of which the client itself says nothing */
     } else {
@@ -948,6 +952,15 @@ static void change_hosts(struct oz_session *s, const char *hosts)
     conn->fewer = false;
 }
 
+/* A client that gets its full list back before it even looked at the shorter one stays where it is, and says nothing. */
+static bool has_moved(const struct conn *conn)
+{
+    char address[64];
+
+    return !conn->fewer || !conn->session->port->peer(conn->port, address, sizeof address) ||
+           strcmp(address, conn->left) != 0;
+}
+
 static void resolved(void *arg, const char *hosts, const char *why)
 {
     struct oz_session *s = arg;
@@ -958,8 +971,14 @@ static void resolved(void *arg, const char *hosts, const char *why)
     if (*why)
         oz_warn("session", "%s", why);
     if (s->conn) {
-        if (hosts && strcmp(hosts, s->conn->hosts) != 0)
+        if (!has_moved(s->conn)) {
+            if (oz_now() - s->conn->left_at > STUCK_TIMEOUTS * s->identity.timeout_ms * OZ_MS) {
+                session_down(s, "the client got stuck");
+                return;
+            }
+        } else if (hosts && strcmp(hosts, s->conn->hosts) != 0) {
             change_hosts(s, hosts);
+        }
         watch_addresses(s);
         return;
     }
