@@ -682,9 +682,20 @@ void oz_entry_create(struct entry *e)
 
 /* ---- what to do next ---- */
 
+/* While we are cut off an operator may end the lock, and another have it: then it is looked at before it is deleted. */
+static void delete_when_ours(struct entry *e)
+{
+    oz_entry_stop(e);
+    unlist(e);
+    e->state = DELETING;
+    check_delete(e);
+}
+
 static void give_back(struct entry *e)
 {
-    if (need_effort(e)) {
+    if (need_effort(e) && !oz_session_connected(e->locks->session)) {
+        delete_when_ours(e);
+    } else if (need_effort(e)) {
         oz_entry_stop(e);
         delete_lock(e);
     } else { /* out of memory: later */
@@ -839,9 +850,7 @@ static void idle_tick(void *arg)
 static void remove_unknown(struct entry *e)
 {
     if (need_effort(e)) {
-        unlist(e);
-        e->state = DELETING;
-        check_delete(e);
+        delete_when_ours(e);
     } else { /* they ask again */
         drop_entry(e);
     }
@@ -888,13 +897,10 @@ static void end_grant(struct oz_locks *locks, const char *name, int64_t token)
     oz_warn("lock", "an operator ended the lock %s, token %lld", name, (long long)token);
     lose_grant(e);
     e->wanted = true;
-    unlist(e);
-    if (need_effort(e)) { /* the operator may have removed it already, and another may have it */
-        e->state = DELETING;
-        check_delete(e);
-    } else {
+    if (need_effort(e)) /* the operator may have removed it already, and another may have it */
+        delete_when_ours(e);
+    else
         give_back(e);
-    }
 }
 
 bool oz_locks_asked(struct oz_locks *locks, const char *entry)
@@ -1048,8 +1054,12 @@ static void lapse(struct entry *e)
     bool held = e->grant != NULL;
 
     lose_grant(e);
-    if (held && oz_session_id(e->locks->session))
-        give_back(e); /* waits for a connection, if there is none */
+    if (!held || !oz_session_id(e->locks->session))
+        return;
+    if (need_effort(e))
+        delete_when_ours(e);
+    else
+        give_back(e);
 }
 
 /* The session is over, and all of its znodes with it. Attempts go on with the next one. */

@@ -187,8 +187,7 @@ static void taken(struct entry *e, const struct oz_reply *reply)
         oz_entry_leave_queue(e);
         e->effort->contended = e->queue_first = false;
         oz_entry_set_free(e);
-    } else { /* somebody was faster; or the first reply was lost, and the lock is ours */
-        e->state = QUEUED;
+    } else { /* somebody was faster; or the first reply was lost, and the lock is ours: until that is known nobody leaves */
         if (reply->rc == OZ_EXISTS)
             look_at_lock(e);
         else
@@ -253,13 +252,18 @@ static void ask_holder(struct entry *e, const struct oz_reply *lock)
 
 static void lock_read(struct entry *e, const struct oz_reply *reply)
 {
-    if (reply->rc == OZ_NONODE) {
-        oz_entry_stop(e);
-        take_lock(e);
-    } else if (reply->rc == OZ_OK && is_ours(e, reply)) {
+    if (reply->rc == OZ_OK && is_ours(e, reply)) {
         oz_entry_leave_queue(e);
         e->turns = 0;
         oz_entry_hold_found(e, reply->stat.czxid);
+        return;
+    }
+    e->state = QUEUED;
+    if (oz_entry_unwanted(e)) {
+        oz_entry_step(e);
+    } else if (reply->rc == OZ_NONODE) {
+        oz_entry_stop(e);
+        take_lock(e);
     } else if (reply->rc == OZ_OK && oz_entry_may_ask(e)) {
         oz_entry_leave_queue(e);
         oz_entry_ask(e);

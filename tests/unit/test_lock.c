@@ -624,6 +624,75 @@ static void test_grant_outlives_handle(void)
 
 /* ---- refusals by the servers ---- */
 
+/* The reply to the request that takes the lock is lost, and the attempt is cancelled before it is known what became of it. */
+static bool is_forgotten(long request, int turns)
+{
+    struct world_attempt *first, *second;
+    struct world_node *client;
+    bool left;
+    int i;
+
+    world_begin(1);
+    nodes[0] = world_join("a", ODEZK_ROLE_MEMBER, 1);
+    client = world_join("c", ODEZK_ROLE_CLIENT, 2);
+    world_pass(100);
+    first = hold(nodes[0], "k");
+    second = world_lock(client, "k", 20000);
+    world_pass(1000);
+    fake_set_fault(2, request, FAKE_LOSS_AFTER);
+    world_drop(first);
+    for (i = 0; i < 100000 && !fake_fault_happened(); i++)
+        world_turn(oz_now() + OZ_MS);
+    for (i = 0; i < turns && !second->done; i++)
+        world_turn(oz_now() + OZ_MS);
+    if (!second->done) {
+        odezk_lock_cancel(second->request);
+        world_wait(world_is_done, second, 1000);
+    }
+    world_drop(second);
+    world_pass(5000);
+    left = fake_exists(K_PATH);
+    world_clean();
+    world_end();
+    return left;
+}
+
+static void test_cancel_after_lost_reply(void)
+{
+    long request;
+    int turns, forgotten = 0;
+
+    for (request = 1; request <= 4; request++)
+        for (turns = 290; turns < 340; turns++)
+            forgotten += is_forgotten(request, turns);
+    CU_ASSERT_EQUAL(forgotten, 0);
+}
+
+/* An operator ends the lock of a node that is cut off, and another gets it: the node that comes back leaves it alone. */
+static void test_ended_while_cut_off(void)
+{
+    struct world_attempt *first, *second;
+    struct oz_znode_stat stat;
+
+    begin(2);
+    first = hold(nodes[0], "k");
+    second = world_lock(nodes[1], "k", 200000);
+    world_pass(500);
+    fake_cut(1, 3000 * OZ_MS, false);
+    world_pass(500);
+    world_release(first); /* it says so to nobody yet */
+    fake_delete(K_PATH);
+    CU_ASSERT_TRUE(world_wait(world_is_done, second, 1000));
+    world_pass(4000);
+    CU_ASSERT_TRUE(world_holds(second));
+    CU_ASSERT_TRUE(fake_stat(K_PATH, &stat) && stat.owner == fake_session(2));
+    world_drop(second);
+    world_drop(first);
+    world_clean();
+    world_end();
+    CU_ASSERT_FALSE(world_failed());
+}
+
 static void test_forbidden(void)
 {
     struct world_attempt *a;
@@ -773,6 +842,8 @@ int main(int argc, char **argv)
         {"lost while others wait", test_lost_with_waiters},
         {"closed while others wait", test_close_with_attempts},
         {"a grant outlives its handle", test_grant_outlives_handle},
+        {"cancelled after a lost reply", test_cancel_after_lost_reply},
+        {"ended while cut off", test_ended_while_cut_off},
         {"forbidden", test_forbidden},
         {"a forbidden queue", test_forbidden_queue},
         {"a forbidden delete", test_forbidden_delete},
