@@ -24,4 +24,5 @@ EXTRA_DIST += doc/configuration.md \
 	doc/reaper.md \
 	doc/architecture.md \
 	doc/safety.md \
+	doc/testing.md \
 	doc/threads.md

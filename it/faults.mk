@@ -25,3 +25,16 @@ MINUTES = 60
 soak: odezk$(EXEEXT) odezk-reaper$(EXEEXT) odezk-reaper-close$(EXEEXT) it/faults/faults$(EXEEXT) it/faults/node$(EXEEXT) it/faults/proxy$(EXEEXT)
 	it/faults/faults$(EXEEXT) --minutes $(MINUTES)
 .PHONY: soak
+
+# Known mistakes, to see that the tests find them.
+EXTRA_DIST += \
+	it/faults/mutate \
+	it/faults/mutants/blind-create.patch \
+	it/faults/mutants/blind-delete.patch \
+	it/faults/mutants/cached-validity.patch \
+	it/faults/mutants/helper-half-proof.patch \
+	it/faults/mutants/helper-without-proof.patch \
+	it/faults/mutants/no-guard.patch \
+	it/faults/mutants/no-silent-move.patch \
+	it/faults/mutants/obvious-lease.patch \
+	it/faults/mutants/two-step-lease.patch
