@@ -466,12 +466,11 @@ static void equal_nodes_get_equal_shares(void)
                                       {.cluster = keeper("c"), .keys = 1}};
 
     NEED(fighters[0].cluster && fighters[1].cluster && fighters[2].cluster);
-    CHECK(fight_for(3000, fighters, NODES));
-    /* On a machine of its own 0.95 and more; this bound also holds beside other work, and under a sanitizer. */
-    CHECK(fairness(fighters, NODES) >= 0.6);
-    if (fairness(fighters, NODES) < 0.6)
-        it_note("%ld, %ld, %ld", (long)fighters[0].got, (long)fighters[1].got,
-                (long)fighters[2].got);
+    CHECK(fight_for(it_is_long() ? 10000 : 3000, fighters, NODES));
+    /* With --long the machine is expected to do nothing else; the other bound also holds under a sanitizer. */
+    CHECK(fairness(fighters, NODES) >= (it_is_long() ? 0.95 : 0.6));
+    it_note("%ld, %ld, %ld grants, Jain's index %.3f", (long)fighters[0].got, (long)fighters[1].got,
+            (long)fighters[2].got, fairness(fighters, NODES));
 }
 
 /* One thread of a node against some of another. */
