@@ -24,6 +24,7 @@
 
 /* The servers: who owns the seat of each sequence number. */
 byte owner[SEATS] = NOBODY;
+bool dying[SEATS]; /* given up, and deleted again and again until that is certain */
 byte next_seat;
 bool session[N] = true;
 
@@ -35,12 +36,12 @@ bool session[N] = true;
 #define WAITING 4   /* watches the one before */
 #define PUBLISHING 5
 #define MASTER 6
-#define LEAVING 7   /* deletes its seat */
 byte state[N];
 byte seat[N] = NOBODY;
 byte before[N]; /* the seat that is watched */
 bool lease[N] = true;
 bool held[N]; /* what is_master looks at, together with the lease */
+byte deletes[N]; /* seats that are dying */
 bool late[N]; /* a create on a broken connection, which the servers may still do */
 
 byte faults = FAULTS;
@@ -84,8 +85,24 @@ inline find_own(me, found)
     found = NOBODY;
     do
     :: k == next_seat -> break
-    :: k < next_seat && owner[k] == me -> found = k; break
-    :: k < next_seat && owner[k] != me -> k++
+    :: k < next_seat && owner[k] == me && !dying[k] -> found = k; break
+    :: k < next_seat && (owner[k] != me || dying[k]) -> k++
+    od;
+    k = 0
+}
+
+inline give_up_seat(me)
+{
+    dying[seat[me]] = true;
+    seat[me] = NOBODY;
+    state[me] = NONE
+}
+
+inline delete_seat(me)
+{
+    do
+    :: k < next_seat && owner[k] == me && dying[k] -> owner[k] = NOBODY; dying[k] = false; break
+    :: k < next_seat && !(owner[k] == me && dying[k]) -> k++
     od;
     k = 0
 }
@@ -94,7 +111,7 @@ inline remove_seats(me)
 {
     do
     :: k == next_seat -> break
-    :: k < next_seat && owner[k] == me -> owner[k] = NOBODY; k++
+    :: k < next_seat && owner[k] == me -> owner[k] = NOBODY; dying[k] = false; k++
     :: k < next_seat && owner[k] != me -> k++
     od;
     k = 0
@@ -145,15 +162,10 @@ proctype candidate(byte i)
 #ifndef DELETE_FIRST
         held[i] = false;
 #endif
-        state[i] = LEAVING
+        give_up_seat(i);
+        deletes[i]++
     }
-    /* Deletes are repeated until it is certain that the seat is gone. */
-    :: atomic {
-        state[i] == LEAVING && session[i] ->
-        owner[seat[i]] = NOBODY;
-        seat[i] = NOBODY;
-        state[i] = NONE
-    }
+    :: atomic { deletes[i] > 0 && session[i] -> deletes[i]--; delete_seat(i) }
 #ifdef DELETE_FIRST
     :: atomic { state[i] == NONE && held[i] -> held[i] = false }
 #endif
@@ -162,7 +174,8 @@ proctype candidate(byte i)
     :: atomic {
         !lease[i] && session[i] && state[i] == MASTER ->
         held[i] = false;
-        state[i] = LEAVING
+        give_up_seat(i);
+        deletes[i]++
     }
     /* Only an acknowledged write brings it back, and that shows that the session lives. */
     :: atomic { !lease[i] && session[i] && state[i] != MASTER -> lease[i] = true; only_one() }
@@ -173,6 +186,7 @@ proctype candidate(byte i)
         held[i] = false;
 #endif
         late[i] = false;
+        deletes[i] = 0;
         seat[i] = NOBODY;
         before[i] = 0;
         state[i] = NONE;

@@ -1,20 +1,25 @@
 /* One lock: its znode, its queue, and what three processes have of it. README.md says what is left out.
  *
- * The processes want the lock WANTS_0, WANTS_1 and WANTS_2 times, sooner or later. At any moment a reply may get lost, with its request
- * done, not done or done later; a waiter may give up; a lease may lapse and come back; a session may end once
- * the lease has lapsed; FAULTS times in all.
+ * The processes want the lock WANTS_0, WANTS_1 and WANTS_2 times, sooner or later. At any moment a reply may get lost,
+ * with its request done, not done or done later; a waiter may give up; a lease may lapse and come back; a session may
+ * end once the lease has lapsed; FAULTS times in all.
  *
  * Proven: at most one valid holder; fencing tokens never decrease; when the faults have stopped everybody has had the
  * lock, no seat is left, and no lock but one that its owner knows of and keeps.
  *
+ * With -DDEPOSED a server may answer which does not know yet that its leader is none any more, and does not show what
+ * a lost create has made. Proven then: a lock that its owner knows nothing of may stay, but not when another wants it.
+ *
  * Each of these must be found wrong:
  *   -DBLIND_UNLOCK     a delete whose reply was lost is simply repeated
+ *   -DBLIND_EXISTS     a create behind a delete finds the lock taken, and that is believed to be another's
  *   -DNO_SYNC          what became of a lost request is looked up before that is decided
  *   -DNO_WATCH         the first in the queue finds the lock taken, and does not watch it
  *   -DNO_ASK           the first in the queue does not ask the holder, which keeps the lock in store
  *   -DLEAVE_UNCERTAIN  a waiter may give up before it is known whether the lock that it found is its own
  *   -DNO_LEASE         a grant is believed without looking at the lease
- *   -DDELETE_FIRST     who releases deletes the lock, and ends the grant after that */
+ *   -DDELETE_FIRST     who releases deletes the lock, and ends the grant after that
+ *   -DNO_DOUBT         with -DDEPOSED: who is asked for a lock while it waits for it does not look whose it is */
 
 #define N 3
 #ifndef WANTS_0
@@ -67,13 +72,16 @@ bool grant[N];
 bool had[N];   /* granted since it is held: the next turn may be others' */
 bool lease[N] = true;
 bool ahead[N]; /* CREATING: the delete that was sent before it is not done yet */
-bool unsure[N]; /* CREATING: the delete that was sent before it may not have been done at all */
+bool unsure[N]; /* CREATING: nor is it known whether it will be */
 bool ask[N];   /* FIRST: a request to the holder is on its way */
 bool late_delete[N]; /* requests on a broken connection, which the servers may still do, in this order */
 byte late[N];        /* CREATING or TAKING */
 bool dying[SEATS]; /* a seat that was given up, and is being deleted until that is certain */
 byte deletes[N];   /* how many of them a process has */
 
+#ifdef DEPOSED
+bool forgotten[N]; /* owns a lock and does not know */
+#endif
 byte faults = FAULTS;
 byte token; /* of the latest grant */
 
@@ -138,6 +146,7 @@ inline hold(me)
 
 inline set_free(me)
 {
+    contended[me] = contended[me] && wants[me] > 0; /* what is known is kept as long as somebody waits */
     czxid[me] = 0;
     seen[me] = 0;
     wanted[me] = false;
@@ -214,23 +223,26 @@ proctype process(byte i)
     :: atomic { attempts[i] > 0 -> attempts[i]--; wants[i]++ }
     :: atomic {
         state[i] == FREE && session[i] && wants[i] > 0 && lease[i] ->
-        state[i] = (contended[i] || queue_first[i] -> QUEUEING : CREATING)
+        if
+        :: contended[i] || queue_first[i] -> state[i] = QUEUEING
+        :: !contended[i] -> queue_first[i] = false; state[i] = CREATING /* whoever waited had the time to be first */
+        fi
     }
 
     /* The fast way. */
     :: atomic { ahead[i] -> ahead[i] = false; do_delete() }
     :: atomic { state[i] == CREATING && session[i] && !ahead[i] && lock == NOBODY -> do_create(i); hold(i) }
+    /* Behind a delete it may be our own old one: only the next sync decides. */
     :: atomic {
         state[i] == CREATING && session[i] && !ahead[i] && lock != NOBODY ->
-#ifndef LEAVE_UNCERTAIN
         if
+#ifndef BLIND_EXISTS
         :: unsure[i] -> state[i] = CHECK_CREATE
         :: !unsure[i] -> contended[i] = true; set_free(i)
-        fi
 #else
-        contended[i] = true;
-        set_free(i)
+        :: contended[i] = true; set_free(i)
 #endif
+        fi
     }
     :: atomic {
         state[i] == CREATING && session[i] && !ahead[i] && faults > 0 ->
@@ -241,7 +253,7 @@ proctype process(byte i)
     :: atomic {
         state[i] == CREATING && session[i] && faults > 0 ->
         faults--;
-        late_delete[i] = ahead[i];
+        late_delete[i] = late_delete[i] || ahead[i];
         ahead[i] = false;
         late[i] = CREATING;
         state[i] = CHECK_CREATE
@@ -255,6 +267,15 @@ proctype process(byte i)
         :: lock == NOBODY -> set_free(i)
         fi
     }
+#ifdef DEPOSED
+    :: atomic {
+        state[i] == CHECK_CREATE && session[i] && lock == i && faults > 0 ->
+        faults--;
+        decide(i);
+        forgotten[i] = true;
+        set_free(i)
+    }
+#endif
 
     /* The fair way. A seat is found again after a lost reply, as in election.pml. */
     :: atomic {
@@ -388,20 +409,39 @@ proctype process(byte i)
         fi;
         state[i] = CREATING
     }
+    /* Nor for the news that its connection broke: the create is sent on the next one. */
+    :: atomic {
+        state[i] == DELETING && session[i] && wants[i] > 0 && lease[i] && !wanted[i] && !queue_first[i] &&
+            faults > 0 ->
+        faults--;
+        late_delete[i] = true;
+        unsure[i] = true;
+        state[i] = CREATING
+    }
 
-    /* Another wants it: who keeps it in store gives it back. Of a lock that should not be there nothing is known. */
+    /* Another wants it: who keeps it in store gives it back. Who knows of no lock looks whether it has one: the other
+     * would wait for ever, and we perhaps behind the other. */
     :: atomic {
         inbox[i] && session[i] ->
         inbox[i] = false;
         if
-        :: state[i] == CREATING || state[i] == CHECK_CREATE || (state[i] >= TAKING && state[i] <= HELD) -> wanted[i] = true
+        :: state[i] == CREATING || state[i] == CHECK_CREATE || (state[i] >= TAKING && state[i] <= HELD) ->
+            wanted[i] = true
         :: state[i] == FREE && wants[i] == 0 -> state[i] = CHECK_DELETE
+#ifndef NO_DOUBT
+        :: state[i] >= QUEUEING && state[i] <= FIRST && lock == i -> leave_seat(i); hold(i)
+#endif
         :: else
         fi
     }
 
     /* A waiter gives up. */
-    :: atomic { wants[i] > 0 && !grant[i] && faults > 0 -> faults--; wants[i]-- }
+    :: atomic {
+        wants[i] > 0 && !grant[i] && faults > 0 ->
+        faults--;
+        wants[i]--;
+        contended[i] = contended[i] && (wants[i] > 0 || state[i] != FREE)
+    }
     :: atomic {
         wants[i] == 0 && session[i] && state[i] >= READING && state[i] <= FIRST ->
         leave_seat(i);
@@ -483,7 +523,11 @@ init
     /* Nothing is left to do: everybody must have had the lock, and nothing be left that nobody knows of. */
     atomic {
         assert(wants[0] + wants[1] + wants[2] == 0);
+#ifdef DEPOSED
+        assert(lock == NOBODY || state[lock] == HELD || forgotten[lock]);
+#else
         assert(lock == NOBODY || state[lock] == HELD);
+#endif
         do
         :: k < SEATS -> assert(owner[k] == NOBODY); k++
         :: k == SEATS -> break

@@ -1,56 +1,75 @@
-/* Locks that stay with their node, and how others ask for them. What becomes of lost replies is in lock.pml; here every
- * request is answered, but inboxes and requests in them may vanish, nodes may have to join again, leases lapse
- * and sessions end, FAULTS times in all, at any moment.
+/* One lock that stays with its node, and how others ask for it. README.md says what is left out.
  *
- * Each of N nodes wants the lock WANTS times, each time either waiting for it or only trying.
+ * Lost replies are in lock.pml; here every request is answered. The nodes want the lock WANTS_0, WANTS_1 and WANTS_2
+ * times, each time waiting for it or only trying. At any moment a waiter may give up; a kept lock may be given back; an
+ * inbox may be removed by a foreign hand; a node may have to join again, with another inbox; a lease may lapse; FAULTS
+ * times in all. While its lease has lapsed a session may end. The node CLIENT has no inbox.
  *
- * Proven: at most one valid holder; no waiter is forgotten: everybody who waits gets the lock; in the end no seat and no
- * request is left, and no lock but one that its owner knows of and keeps.
+ * Proven: at most one valid holder; nobody deletes another's lock; when the faults have stopped everybody who waited
+ * has had the lock, no seat and no request is left, and no lock but one that its owner keeps and can be asked for.
  *
  * Each of these must be found wrong:
- *   -DNO_REASK         a waiter asks a holder only once
- *   -DGIVE_UP_BUSY     a holder that is asked gives the lock up without looking whether it is in use
- *   -DKEEP_UNREACHABLE a lock is kept although its znode does not name the present inbox
- *   -DNO_LEASE         a grant is believed without looking at the lease */
+ *   -DNO_REASK          a waiter asks each holder only once
+ *   -DGIVE_UP_BUSY      a holder that is asked gives the lock up without looking whether it is in use
+ *   -DKEEP_UNREACHABLE  a lock is kept although its znode does not name the present inbox
+ *   -DKEEP_OVER         what is kept outlives the session
+ *   -DGIVE_UP_BLIND     who was asked deletes the lock without looking whether it has it
+ *   -DSTAY_SEATED       a waiter that gives up leaves its seat behind
+ *   -DNO_ERASE          a holder leaves what it has read in its inbox
+ *   -DNO_LEASE          a grant is believed without looking at the lease */
 
-#ifndef N
 #define N 3
+#ifndef WANTS_0
+#define WANTS_0 2
 #endif
-#ifndef WANTS
-#define WANTS 1
+#ifndef WANTS_1
+#define WANTS_1 1
+#endif
+#ifndef WANTS_2
+#define WANTS_2 1
 #endif
 #ifndef FAULTS
 #define FAULTS 2
 #endif
+#ifndef CLIENT
+#define CLIENT N /* nobody */
+#endif
 #define NOBODY 255
 
 /* The servers. */
-byte lock = NOBODY;       /* whose session owns it */
-byte box;                 /* which of its inboxes it names */
-byte zxid;
-byte inbox[N] = 1;        /* which inbox a node has, */
-bool open[N] = true;      /* and whether it is there */
-bool request[N * N];      /* of one node in the inbox of another */
+byte lock = NOBODY;       /* whose session owns it, */
+bool named;               /* and whether it names the present inbox of that one */
+bool open[N] = true;      /* the present inbox is there */
+byte request[N] = NOBODY; /* in the inbox: who made it; there is one at most, as it is named like the lock */
 byte queue[N], waiting;
 bool session[N] = true;
 
 /* The nodes. */
 #define FREE 0
-#define ASKING 1   /* only tries; waits for the holder's answer */
-#define LOOKING 2  /* was answered, and looks once more */
+#define ASKING 1   /* watches the request in the holder's inbox */
+#define LOOKING 2  /* it is gone: looks once more */
 #define QUEUED 3
-#define BUSY 4     /* somebody in the process has it */
-#define IDLE 5     /* kept */
-#define DELETING 6
+#define TAKEN 4    /* the lock is ours, and somebody in the process waits for it */
+#define BUSY 5     /* has it */
+#define HELD 6     /* had it */
+#define DELETING 7
 byte state[N];
-byte wants[N] = WANTS;
+byte wants[N];
 bool wanted[N];      /* others want it too */
 bool queue_first[N]; /* had its turn */
+bool reachable[N] = true; /* believes that its inbox is there */
 bool lease[N] = true;
-byte asked[N];       /* which holder was asked, by the zxid of its lock */
-byte askee[N] = NOBODY; /* in whose inbox the request is */
+#define READ 1   /* what is in the inbox was read, and will be erased: */
+#define BEHIND 2 /* after the lock is deleted */
+byte read[N];
+#define SENT 1 /* to the holder */
+#define LATE 2 /* the same; the lock has another holder already, or that one anew */
+#define MADE 3
+byte ask[N];
+byte askee[N];
+bool asks_there[N]; /* in its present inbox */
+
 byte faults = FAULTS;
-byte done;
 
 #ifdef NO_LEASE
 #define VALID(i) (state[i] == BUSY)
@@ -58,42 +77,82 @@ byte done;
 #define VALID(i) (state[i] == BUSY && lease[i])
 #endif
 #define FIRST(i) (state[i] == QUEUED && waiting > 0 && queue[0] == i)
-#define CAN_ASK (open[lock] && inbox[lock] == box)
+#define MAY_ASK (named && open[lock])
+#ifdef KEEP_UNREACHABLE
+#define MAY_KEEP(i) (!wanted[i])
+#else
+#define MAY_KEEP(i) (!wanted[i] && reachable[i] && named)
+#endif
 
 inline only_one()
 {
     assert(!(VALID(0) && VALID(1)));
-#if N > 2
     assert(!(VALID(0) && VALID(2)));
     assert(!(VALID(1) && VALID(2)))
-#endif
 }
 
-inline hold(me)
+/* Whoever watches the request sees it go. */
+inline erase_request(at)
 {
-    zxid++;
-    lock = me;
-    box = inbox[me];
-    asked[me] = 0;
-    askee[me] = NOBODY;
-    state[me] = BUSY;
-    only_one()
+    request[at] = NOBODY;
+    i = 0;
+    do
+    :: i < N && state[i] == ASKING && askee[i] == at ->
+        state[i] = LOOKING;
+        i++
+    :: i < N && !(state[i] == ASKING && askee[i] == at) -> i++
+    :: i == N -> break
+    od;
+    i = 0
 }
 
-inline ask(me)
-{
-    askee[me] = lock;
-    request[lock * N + me] = true
-}
-
-inline take_back(me)
+inline make_request(at, from)
 {
     if
-    :: askee[me] != NOBODY -> request[askee[me] * N + me] = false
+    :: request[at] == NOBODY -> request[at] = from
+    :: else
+    fi
+}
+
+inline forget_request(me)
+{
+    ask[me] = 0;
+    askee[me] = 0;
+    asks_there[me] = false
+}
+
+/* An erase follows the create, should that be under way. */
+inline take_back_request(me)
+{
+    if
+    :: asks_there[me] && open[askee[me]] -> erase_request(askee[me])
     :: else
     fi;
-    askee[me] = NOBODY;
-    asked[me] = 0
+    forget_request(me)
+}
+
+/* Each holder is asked once: who asked the last one asks this one too. */
+inline hold(me)
+{
+    lock = me;
+    named = reachable[me];
+    forget_request(me);
+    i = 0;
+    do
+    :: i < N -> ask[i] = (ask[i] == SENT || ask[i] == LATE -> LATE : 0); i++
+    :: i == N -> break
+    od;
+    i = 0;
+    queue_first[me] = false;
+    state[me] = TAKEN
+}
+
+inline enqueue(me)
+{
+    queue[waiting] = me;
+    waiting++;
+    forget_request(me);
+    state[me] = QUEUED
 }
 
 inline leave_queue(me)
@@ -101,13 +160,14 @@ inline leave_queue(me)
     i = 0;
     do
     :: i < waiting && queue[i] != me -> i++
-    :: else -> break
+    :: i < waiting && queue[i] == me -> break
+    :: i == waiting -> break
     od;
     if
     :: i < waiting ->
         do
         :: i + 1 < waiting -> queue[i] = queue[i + 1]; i++
-        :: else -> break
+        :: i + 1 == waiting -> break
         od;
         waiting--;
         queue[waiting] = 0
@@ -116,187 +176,251 @@ inline leave_queue(me)
     i = 0
 }
 
-inline enqueue(me)
+inline give_back(me)
 {
-    queue[waiting] = me;
-    waiting++;
-    state[me] = QUEUED
+    queue_first[me] = wanted[me] && wants[me] > 0;
+    state[me] = DELETING
 }
 
-inline end_attempt(me)
+/* What a foreign hand, the master or the node itself removes is gone with all that is in it. */
+inline remove_inbox(me)
 {
-    wants[me]--;
-    if
-    :: wants[me] == 0 -> done++
-    :: else
-    fi
+    open[me] = false;
+    read[me] = 0;
+    erase_request(me)
 }
 
-/* Requests in an inbox that is removed are gone; who made them does not hear of it. */
-inline clear_inbox(me)
+inline other_inbox(me)
 {
+    reachable[me] = false;
+    named = named && lock != me;
     i = 0;
     do
-    :: i < N -> request[me * N + i] = false; i++
-    :: else -> break
+    :: i < N && askee[i] == me -> asks_there[i] = false; i++
+    :: i < N && askee[i] != me -> i++
+    :: i == N -> break
     od;
     i = 0
 }
 
-/* What the servers do when a session ends. */
 inline end_session(me)
 {
     session[me] = false;
     if
-    :: lock == me -> lock = NOBODY; box = 0
+    :: lock == me -> lock = NOBODY; named = false
     :: else
     fi;
     leave_queue(me);
-    i = 0;
+    k = 0;
     do
-    :: i < N -> request[i * N + me] = false; i++
-    :: else -> break
+    :: k < N && request[k] == me -> erase_request(k); k++
+    :: k < N && request[k] != me -> k++
+    :: k == N -> break
     od;
-    i = 0
-}
-
-inline give_back(me)
-{
-    queue_first[me] = wanted[me];
-    state[me] = DELETING
+    k = 0
 }
 
 proctype node(byte me)
 {
-    byte i;
+    byte i, k;
 
     do
-    /* ---- taking ---- */
+    /* Takes what is free; what is not it asks for, or waits for, or does without. */
     :: atomic {
         state[me] == FREE && wants[me] > 0 && session[me] && lease[me] ->
-            if
-            :: queue_first[me] -> enqueue(me)
-            :: else ->
-                if
-                :: lock == NOBODY -> hold(me)
-                :: lock != NOBODY -> enqueue(me) /* waits */
-                :: lock != NOBODY && CAN_ASK -> ask(me); state[me] = ASKING
-                :: lock != NOBODY && !CAN_ASK -> end_attempt(me) /* only tried */
-                fi
-            fi
-       }
-    :: atomic { state[me] == ASKING && (askee[me] == NOBODY || !request[askee[me] * N + me]) -> state[me] = LOOKING }
-    :: atomic { state[me] == ASKING && faults > 0 -> faults--; /* no answer in time */
-            take_back(me); state[me] = FREE; end_attempt(me) }
+        if
+        :: queue_first[me] -> enqueue(me)
+        :: lock == NOBODY -> hold(me) /* also after its turn, as that is forgotten after a while */
+        :: lock != NOBODY -> enqueue(me)
+        :: lock != NOBODY && MAY_ASK ->
+            make_request(lock, me);
+            askee[me] = lock;
+            asks_there[me] = true;
+            ask[me] = MADE;
+            state[me] = ASKING
+        :: lock != NOBODY -> queue_first[me] = false; wants[me]--
+        fi
+    }
+    :: atomic { state[me] == ASKING && session[me] -> take_back_request(me); state[me] = LOOKING } /* too slow */
     :: atomic {
-        state[me] == LOOKING && session[me] && lease[me] ->
-            if
-            :: lock == NOBODY -> hold(me)
-            :: else -> askee[me] = NOBODY; state[me] = FREE; end_attempt(me)
-            fi
-       }
-    /* ---- the first in the queue ---- */
-    :: atomic { FIRST(me) && lock == NOBODY && session[me] -> leave_queue(me); queue_first[me] = false;
-            wanted[me] = (waiting > 0); hold(me) }
-    :: atomic { FIRST(me) && lock != NOBODY && lock != me && asked[me] != zxid && session[me] ->
-            asked[me] = zxid;
-            if
-            :: CAN_ASK -> ask(me)
-            :: else
-            fi }
-#ifndef NO_REASK /* after a while; here only when that changes something, so that it is not done for ever */
-    :: atomic { FIRST(me) && lock != NOBODY && lock != me && asked[me] == zxid && session[me] && CAN_ASK &&
-            !request[lock * N + me] && !wanted[lock] -> ask(me) }
-#endif
-    :: atomic { state[me] == QUEUED && faults > 0 -> faults--; /* its time is over */
-            leave_queue(me); take_back(me); state[me] = FREE; end_attempt(me) }
-    /* ---- holding ---- */
+        state[me] == LOOKING && session[me] ->
+        if
+        :: lock == NOBODY -> hold(me)
+        :: lock != NOBODY -> enqueue(me)
+        :: lock != NOBODY -> forget_request(me); state[me] = FREE; wants[me]--
+        fi
+    }
+
+    /* The first in the queue watches the lock, and asks its holder. */
     :: atomic {
-        state[me] == BUSY && lease[me] ->
-            end_attempt(me);
-            if
-#ifdef KEEP_UNREACHABLE
-            :: !wanted[me] -> state[me] = IDLE
-            :: wanted[me] -> give_back(me)
-#else
-            :: !wanted[me] && open[me] && session[me] && box == inbox[me] -> state[me] = IDLE
-            :: else -> give_back(me)
-#endif
-            fi
-       }
-    :: atomic { state[me] == IDLE && wants[me] > 0 && lease[me] -> state[me] = BUSY; only_one() }
-    :: atomic { state[me] == DELETING && session[me] ->
-            if
-            :: lock == me -> lock = NOBODY; box = 0
-            :: else
-            fi;
-            wanted[me] = false; state[me] = FREE }
-    /* ---- the inbox ---- */
+        FIRST(me) && lock == NOBODY && session[me] && (ask[me] == 0 || ask[me] == MADE) ->
+        leave_queue(me);
+        if
+        :: waiting > 0 -> wanted[me] = true
+        :: wanted[me] = false /* who came later was not seen */
+        fi;
+        hold(me)
+    }
     :: atomic {
-        session[me] && open[me] && (request[me * N] || request[me * N + 1]
-#if N > 2
-            || request[me * N + 2]
+        FIRST(me) && lock != NOBODY && lock != me && ask[me] == 0 && session[me] ->
+        askee[me] = lock;
+        asks_there[me] = named;
+        ask[me] = SENT
+    }
+    :: atomic {
+        state[me] == QUEUED && (ask[me] == SENT || ask[me] == LATE) && session[me] ->
+        if
+        :: asks_there[me] && open[askee[me]] -> make_request(askee[me], me)
+        :: else
+        fi;
+        ask[me] = (ask[me] == SENT -> MADE : 0)
+    }
+    :: atomic {
+        state[me] == QUEUED && session[me] && faults > 0 -> /* its time is over */
+        faults--;
+#ifndef STAY_SEATED
+        leave_queue(me);
 #endif
-            ) ->
-            clear_inbox(me);
-            if
-            :: state[me] == BUSY -> wanted[me] = true
+        take_back_request(me);
+        state[me] = FREE;
+        wants[me]--
+    }
+
+    /* Granted, kept, or given back. Who releases may not know yet that the lease has lapsed. */
+    :: atomic {
+        (state[me] == TAKEN || state[me] == HELD) && wants[me] > 0 && lease[me] ->
+        state[me] = BUSY;
+        only_one()
+    }
+    :: atomic { state[me] == TAKEN && faults > 0 -> faults--; wants[me]--; state[me] = HELD } /* given up just then */
+    :: atomic { state[me] == HELD && !MAY_KEEP(me) -> give_back(me) }
+    :: atomic { state[me] == HELD && MAY_KEEP(me) && faults > 0 -> faults--; give_back(me) } /* idle for long */
+    :: atomic { state[me] == BUSY -> wants[me]--; state[me] = HELD }
+    :: atomic {
+        state[me] == DELETING && session[me] ->
+        assert(lock == NOBODY || lock == me);
+        lock = NOBODY;
+        named = false;
+        read[me] = (read[me] == BEHIND -> READ : read[me]);
+        wanted[me] = false;
+        state[me] = FREE
+    }
+
+    /* The inbox is read, and what was read erased. */
+    :: atomic {
+        request[me] != NOBODY && open[me] && session[me] && read[me] == 0 ->
+        read[me] = READ;
+        if
+        :: state[me] == HELD -> wanted[me] = true; give_back(me); read[me] = BEHIND
+        :: state[me] == HELD && wants[me] > 0 -> wanted[me] = true /* others in this process were first */
+        :: state[me] == TAKEN || state[me] == BUSY ->
+            wanted[me] = true
 #ifdef GIVE_UP_BUSY
-                ; lock = NOBODY
+            ;
+            lock = NOBODY
 #endif
-            :: state[me] == IDLE -> wanted[me] = true; give_back(me)
-            :: else
-            fi
-       }
-    /* ---- faults ---- */
-    :: atomic { faults > 0 && open[me] && session[me] -> faults--; open[me] = false; clear_inbox(me) } /* a foreign hand */
-    :: atomic { !open[me] && session[me] -> open[me] = true }
-    :: atomic { faults > 0 && session[me] -> faults--; /* its member znode is removed: it joins again */
-            clear_inbox(me); inbox[me]++; open[me] = true;
-            if
-#ifndef KEEP_UNREACHABLE
-            :: state[me] == IDLE -> give_back(me)
+#ifdef GIVE_UP_BLIND
+        :: state[me] == FREE -> state[me] = DELETING
 #endif
-            :: else
-            fi }
-    :: atomic { faults > 0 && lease[me] && session[me] -> faults--; lease[me] = false }
-    :: atomic { !lease[me] && session[me] -> lease[me] = true; /* connected again: what was in use is lost */
-            if
-            :: state[me] == BUSY -> end_attempt(me); give_back(me)
-            :: else
-            fi }
-    :: atomic { !lease[me] && session[me] -> end_session(me) }
-    :: atomic { !session[me] -> /* the node hears of it, and has a new session */
-            if
-            :: state[me] == BUSY -> end_attempt(me)
-            :: else
-            fi;
-            state[me] = FREE; wanted[me] = false; queue_first[me] = false; asked[me] = 0; askee[me] = NOBODY;
-            clear_inbox(me); inbox[me]++; open[me] = true; session[me] = true; lease[me] = true }
-    /* ---- the end ---- */
+        :: else
+        fi
+    }
+#ifndef NO_ERASE
     :: atomic {
-        done == N && session[me] && lease[me] && open[me] && (state[me] == FREE || state[me] == IDLE) &&
-                !(request[me * N] || request[me * N + 1]
-#if N > 2
-            || request[me * N + 2]
+        read[me] != 0 && session[me] && (read[me] == READ || state[me] != DELETING) ->
+        read[me] = 0;
+        erase_request(me)
+    }
 #endif
-            ) -> break
-       }
+
+    /* A foreign hand removes the inbox; its node finds out, and makes it again. */
+    :: atomic { open[me] && session[me] && faults > 0 -> faults--; remove_inbox(me) }
+    :: atomic { !open[me] && session[me] && me != CLIENT -> open[me] = true; reachable[me] = true }
+    /* The member znode is removed: the node joins again, with another inbox. */
+    :: atomic {
+        session[me] && me != CLIENT && faults > 0 ->
+        faults--;
+        remove_inbox(me);
+        other_inbox(me)
+    }
+
+    /* The lease lapses, which ends a grant, and comes back with an acknowledged write. */
+    :: atomic { lease[me] && session[me] && faults > 0 -> faults--; lease[me] = false }
+    :: atomic { !lease[me] && state[me] == BUSY -> wants[me]--; give_back(me) }
+    :: atomic { !lease[me] && session[me] && state[me] != BUSY -> lease[me] = true; only_one() }
+    /* The session ends; the node hears of it, and has a new one. */
+    :: atomic { !lease[me] && session[me] -> end_session(me) }
+    :: atomic {
+        !session[me] && state[me] != BUSY ->
+#ifdef KEEP_OVER
+        state[me] = (state[me] == HELD -> HELD : FREE);
+#else
+        state[me] = FREE;
+#endif
+        wanted[me] = false;
+        queue_first[me] = false;
+        forget_request(me);
+        remove_inbox(me);
+        other_inbox(me);
+        session[me] = true;
+        lease[me] = true;
+        only_one()
+    }
     od
+}
+
+/* A second is longer than anything else takes: asks again when nothing else goes on. */
+inline ask_again(me)
+{
+    if
+    :: FIRST(me) && lock != me && ask[me] == MADE && again > 0 -> ask[me] = 0; again--; asked = true
+    :: else
+    fi
 }
 
 init
 {
-    byte i;
+    byte k;
+#ifdef NO_REASK
+    byte again = 0;
+#else
+    byte again = FAULTS + N;
+#endif
+    bool asked;
 
     atomic {
+#if CLIENT < N
+        open[CLIENT] = false;
+        reachable[CLIENT] = false;
+#endif
+        wants[0] = WANTS_0;
+        wants[1] = WANTS_1;
+        wants[2] = WANTS_2;
+        run node(0);
+        run node(1);
+        run node(2)
+    }
+    do
+    :: atomic {
+        timeout ->
+        asked = false;
+        ask_again(0);
+        ask_again(1);
+        ask_again(2);
+        if
+        :: asked
+        :: !asked -> break
+        fi
+    }
+    od;
+    /* Nothing is left to do: everybody must have had the lock, and nothing be left that nobody knows of. */
+    atomic {
+        assert(wants[0] + wants[1] + wants[2] == 0);
+        assert(waiting == 0);
+        assert(lock == NOBODY || (state[lock] == HELD && MAY_ASK));
         do
-        :: i < N -> run node(i); i++
-        :: else -> break
-        od;
-        i = 0
-    };
-    _nr_pr == 1;
-    assert(waiting == 0);
-    assert(lock == NOBODY || (state[lock] == IDLE && box == inbox[lock]))
+        :: k < N -> assert(request[k] == NOBODY); k++
+        :: k == N -> break
+        od
+    }
 }
