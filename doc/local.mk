@@ -16,6 +16,7 @@ EXTRA_DIST += doc/configuration.md \
 	doc/engine.md \
 	doc/fencing.md \
 	doc/locks.md \
+	doc/model/README.md \
 	doc/model/election.pml \
 	doc/model/lease.pml \
 	doc/model/lock.pml \

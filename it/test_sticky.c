@@ -164,16 +164,16 @@ static bool begin(struct attempt *attempt, odezk_cluster *cluster, const char *k
 
 /* ---- the cost ---- */
 
-static long total_watches(void)
+static long watches_of(int server)
 {
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)it_server_port(1))};
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)it_server_port(server))};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     char answer[1024];
     size_t length = 0;
     ssize_t got = 1;
     const char *total;
 
-    inet_pton(AF_INET, it_server_address(1), &to.sin_addr);
+    inet_pton(AF_INET, it_server_address(server), &to.sin_addr);
     if (connect(fd, (struct sockaddr *)&to, sizeof to) == 0 && send(fd, "wchs", 4, 0) == 4)
         while (got > 0 && length < sizeof answer - 1) {
             got = recv(fd, answer + length, sizeof answer - 1 - length, 0);
@@ -183,6 +183,15 @@ static long total_watches(void)
     answer[length] = '\0';
     total = strstr(answer, "Total watches:");
     return total ? strtol(total + strlen("Total watches:"), NULL, 10) : -1;
+}
+
+static long total_watches(void)
+{
+    long sum = 0;
+
+    for (int i = 1; i <= it_server_count(); i++)
+        sum += watches_of(i);
+    return sum;
 }
 
 static void ten_thousand_keys(void)

@@ -69,6 +69,7 @@ fails "lease: a sync counts on reconnecting" lease -DSYNC_RESUMES
 holds "election: at most one claims, and one in the end" election
 holds "election: nothing goes on for ever" election -DFAULTS=3 -DNP -l
 fails "election: creates are repeated blindly" election -DBLIND_CREATE
+fails "election: a look behind a sync" election -DSYNC_DECIDES
 fails "election: a claim without the lease" election -DNO_LEASE
 fails "election: a claim outlives its session" election -DKEEP_HELD
 fails "election: the seat is deleted before the claim ends" election -DDELETE_FIRST
@@ -76,17 +77,17 @@ fails "election: nobody watches" election -DWATCH_NOTHING
 
 holds "lock: at most one holder, and nothing is left" lock
 holds "lock: the same with more faults" lock "-DWANTS_0=1 -DFAULTS=3"
-holds "lock: a lock that nobody knows of is found" lock "-DDEPOSED -DWANTS_0=1"
+holds "lock: a lock that nobody knows of is found" lock "-DOVERLOOKED -DWANTS_0=1"
 holds "lock: nothing goes on for ever" lock -DWANTS_0=1 -DNP -l
 fails "lock: deletes are repeated blindly" lock -DBLIND_UNLOCK
 fails "lock: what exists behind a delete is another's" lock -DBLIND_EXISTS
-fails "lock: no sync before looking" lock -DNO_SYNC
+fails "lock: a look behind a sync" lock -DSYNC_DECIDES
 fails "lock: the first does not watch the lock" lock -DNO_WATCH
 fails "lock: nobody asks the holder" lock -DNO_ASK
 fails "lock: leaving before it is certain" lock -DLEAVE_UNCERTAIN
 fails "lock: a grant without the lease" lock -DNO_LEASE
 fails "lock: the lock is deleted before the grant ends" lock -DDELETE_FIRST
-fails "lock: who waits does not look whose the lock is" lock "-DDEPOSED -DNO_DOUBT -DWANTS_0=1"
+fails "lock: who waits does not look whose the lock is" lock "-DOVERLOOKED -DNO_DOUBT -DWANTS_0=1"
 
 holds "sticky: at most one holder, and nobody is forgotten" sticky -DWANTS_0=1
 holds "sticky: the same more often with fewer faults" sticky -DFAULTS=1
@@ -105,7 +106,7 @@ if [ "${1:-}" = --long ]; then
     holds "election, at length" election -DFAULTS=5
     holds "lock, at length: three faults" lock -DFAULTS=3
     holds "lock, at length: four faults" lock "-DWANTS_0=1 -DFAULTS=4"
-    holds "lock, at length: a lock that nobody knows of" lock "-DDEPOSED -DFAULTS=3"
+    holds "lock, at length: a lock that nobody knows of" lock "-DOVERLOOKED -DFAULTS=3"
     holds "lock, at length: nothing goes on for ever" lock -DFAULTS=2 -DNP -l
     holds "sticky, at length: more often" sticky
     holds "sticky, at length: more faults" sticky "-DWANTS_0=1 -DFAULTS=3"

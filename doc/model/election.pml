@@ -8,6 +8,7 @@
  *
  * Each of these must be found wrong:
  *   -DBLIND_CREATE     a create whose reply was lost is simply repeated
+ *   -DSYNC_DECIDES     what became of a lost create is looked up behind a sync, which leaves that open
  *   -DNO_LEASE         a claim is believed without looking at the lease
  *   -DKEEP_HELD        a claim survives into the next session, with its new lease
  *   -DDELETE_FIRST     who resigns deletes its seat, and stops claiming after that
@@ -130,10 +131,12 @@ proctype candidate(byte i)
 #ifdef BLIND_CREATE
     :: atomic { state[i] == SEARCHING && session[i] -> state[i] = CREATING }
 #else
-    /* A sync decides what becomes of the create, then a list tells. */
+    /* A write of ours is answered, which decides what becomes of the create; then a list tells. */
     :: atomic {
         state[i] == SEARCHING && session[i] ->
+#ifndef SYNC_DECIDES
         late[i] = false;
+#endif
         find_own(i, seat[i]);
         state[i] = (seat[i] == NOBODY -> CREATING : LOOKING)
     }

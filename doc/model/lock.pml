@@ -7,19 +7,19 @@
  * Proven: at most one valid holder; fencing tokens never decrease; when the faults have stopped everybody has had the
  * lock, no seat is left, and no lock but one that its owner knows of and keeps.
  *
- * With -DDEPOSED a server may answer which does not know yet that its leader is none any more, and does not show what
- * a lost create has made. Proven then: a lock that its owner knows nothing of may stay, but not when another wants it.
+ * With -DOVERLOOKED the look behind a lost create may miss what that has made, however that may come. Proven then: a
+ * lock that its owner knows nothing of may stay, but not when another wants it.
  *
  * Each of these must be found wrong:
  *   -DBLIND_UNLOCK     a delete whose reply was lost is simply repeated
  *   -DBLIND_EXISTS     a create behind a delete finds the lock taken, and that is believed to be another's
- *   -DNO_SYNC          what became of a lost request is looked up before that is decided
+ *   -DSYNC_DECIDES     what became of a lost request is looked up behind a sync, which leaves that open
  *   -DNO_WATCH         the first in the queue finds the lock taken, and does not watch it
  *   -DNO_ASK           the first in the queue does not ask the holder, which keeps the lock in store
  *   -DLEAVE_UNCERTAIN  a waiter may give up before it is known whether the lock that it found is its own
  *   -DNO_LEASE         a grant is believed without looking at the lease
  *   -DDELETE_FIRST     who releases deletes the lock, and ends the grant after that
- *   -DNO_DOUBT         with -DDEPOSED: who is asked for a lock while it waits for it does not look whose it is */
+ *   -DNO_DOUBT         with -DOVERLOOKED: who is asked for a lock while it waits for it does not look whose it is */
 
 #define N 3
 #ifndef WANTS_0
@@ -79,7 +79,7 @@ byte late[N];        /* CREATING or TAKING */
 bool dying[SEATS]; /* a seat that was given up, and is being deleted until that is certain */
 byte deletes[N];   /* how many of them a process has */
 
-#ifdef DEPOSED
+#ifdef OVERLOOKED
 bool forgotten[N]; /* owns a lock and does not know */
 #endif
 byte faults = FAULTS;
@@ -123,10 +123,10 @@ inline do_take(me)
     fi
 }
 
-/* A sync: what the servers have not done by now they will never do. */
+/* A write of ours is answered: what the servers have not done by now they will never do. */
 inline decide(me)
 {
-#ifndef NO_SYNC
+#ifndef SYNC_DECIDES
     late_delete[me] = false;
     late[me] = 0
 #else
@@ -232,7 +232,7 @@ proctype process(byte i)
     /* The fast way. */
     :: atomic { ahead[i] -> ahead[i] = false; do_delete() }
     :: atomic { state[i] == CREATING && session[i] && !ahead[i] && lock == NOBODY -> do_create(i); hold(i) }
-    /* Behind a delete it may be our own old one: only the next sync decides. */
+    /* Behind a delete it may be our own old one: only a look behind a write decides. */
     :: atomic {
         state[i] == CREATING && session[i] && !ahead[i] && lock != NOBODY ->
         if
@@ -267,7 +267,7 @@ proctype process(byte i)
         :: lock == NOBODY -> set_free(i)
         fi
     }
-#ifdef DEPOSED
+#ifdef OVERLOOKED
     :: atomic {
         state[i] == CHECK_CREATE && session[i] && lock == i && faults > 0 ->
         faults--;
@@ -523,7 +523,7 @@ init
     /* Nothing is left to do: everybody must have had the lock, and nothing be left that nobody knows of. */
     atomic {
         assert(wants[0] + wants[1] + wants[2] == 0);
-#ifdef DEPOSED
+#ifdef OVERLOOKED
         assert(lock == NOBODY || state[lock] == HELD || forgotten[lock]);
 #else
         assert(lock == NOBODY || state[lock] == HELD);
