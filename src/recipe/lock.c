@@ -250,17 +250,26 @@ void oz_entry_submit_watch(struct entry *e, char *path, void (*replied)(struct e
     oz_entry_submit(e, &request, path, replied, again);
 }
 
+static void decided(struct entry *e, const struct oz_reply *reply)
+{
+    struct oz_request read = {.verb = OZ_STAT, .retry = true};
+
+    (void)reply;
+    oz_entry_submit(e, &read, oz_entry_path(e), e->effort->read, e->effort->read_again);
+}
+
 void oz_entry_read_again(struct entry *e, void (*replied)(struct entry *e, const struct oz_reply *reply),
                          void (*again)(struct entry *e))
 {
-    char *path = oz_entry_path(e);
-    struct oz_request read = {.verb = OZ_STAT, .retry = true};
+    struct effort *f = e->effort;
 
-    if (path && !oz_barrier(e->locks->session)) {
-        free(path);
-        path = NULL;
-    }
-    oz_entry_submit(e, &read, path, replied, again);
+    oz_op_detach(f->op);
+    f->replied = decided;
+    f->read = replied;
+    f->read_again = again;
+    f->op = oz_barrier(e->locks->session, op_replied, e);
+    if (!f->op)
+        oz_entry_later(e, RETRY_AFTER, again);
 }
 
 void oz_entry_stop(struct entry *e)
@@ -682,7 +691,8 @@ void oz_entry_create(struct entry *e)
 
 /* ---- what to do next ---- */
 
-/* While we are cut off an operator may end the lock, and another have it: then it is looked at before it is deleted. */
+/* Who cannot be asked is not told either when an operator ends the lock, and another has it: then it is looked at before it
+ * is deleted. */
 static void delete_when_ours(struct entry *e)
 {
     oz_entry_stop(e);
@@ -693,7 +703,7 @@ static void delete_when_ours(struct entry *e)
 
 static void give_back(struct entry *e)
 {
-    if (need_effort(e) && !oz_session_connected(e->locks->session)) {
+    if (need_effort(e) && (!oz_session_connected(e->locks->session) || !e->locks->inbox[0])) {
         delete_when_ours(e);
     } else if (need_effort(e)) {
         oz_entry_stop(e);

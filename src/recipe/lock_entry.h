@@ -50,6 +50,8 @@ struct effort {
     bool seated;
     struct oz_op *op;
     void (*replied)(struct entry *e, const struct oz_reply *reply);
+    void (*read)(struct entry *e, const struct oz_reply *reply); /* behind a barrier */
+    void (*read_again)(struct entry *e);
     struct oz_op *ask_op; /* the request to the holder, while we wait for the lock itself */
     struct oz_watch watch; /* of the lock, of the seat before ours, or of our request in an inbox */
     void (*fired)(struct entry *e);

@@ -670,18 +670,12 @@ struct oz_op *oz_submit(struct oz_session *s, const struct oz_request *request, 
     return op;
 }
 
-static void ignore(void *owner, const struct oz_reply *reply)
-{
-    (void)owner;
-    (void)reply;
-}
-
-bool oz_barrier(struct oz_session *s)
+struct oz_op *oz_barrier(struct oz_session *s, oz_op_cb cb, void *owner)
 {
     char path[NOWHERE_SIZE];
     struct oz_request request = {.verb = OZ_DELETE, .path = nowhere(s, path), .retry = true};
 
-    return oz_submit(s, &request, ignore, NULL) != NULL;
+    return oz_submit(s, &request, cb, owner);
 }
 
 /* All requests of a session that is over are answered now; those in flight are freed when their client is gone. */

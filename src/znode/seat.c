@@ -234,13 +234,23 @@ static void searched(void *owner, const struct oz_reply *reply)
         later(seat, search);
 }
 
+static void decided(void *owner, const struct oz_reply *reply)
+{
+    struct oz_seat *seat = owner;
+    struct oz_request list = {.verb = OZ_CHILDREN, .path = seat->dir, .retry = true};
+
+    if (reply->rc == OZ_GONE)
+        finish(seat, OZ_GONE);
+    else if (!oz_submit(seat->session, &list, searched, seat))
+        later(seat, search);
+}
+
 /* The outcome of a create is unknown: a list behind a barrier shows it. */
 static void search(void *arg)
 {
     struct oz_seat *seat = arg;
-    struct oz_request list = {.verb = OZ_CHILDREN, .path = seat->dir, .retry = true};
 
-    if (!oz_barrier(seat->session) || !oz_submit(seat->session, &list, searched, seat))
+    if (!oz_barrier(seat->session, decided, seat))
         later(seat, search);
 }
 

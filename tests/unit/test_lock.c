@@ -668,6 +668,31 @@ static void test_cancel_after_lost_reply(void)
     CU_ASSERT_EQUAL(forgotten, 0);
 }
 
+/* An operator ends the lock of a client, which nobody can tell; its unlock must not hit the next holder. */
+static void test_ended_under_a_client(void)
+{
+    struct world_attempt *first;
+    struct world_node *client;
+    struct oz_znode_stat stat;
+    int64_t other;
+
+    world_begin(1);
+    client = world_join("c", ODEZK_ROLE_CLIENT, 1);
+    world_pass(100);
+    first = hold(client, "k");
+    world_pass(100);
+    other = fake_foreign_session();
+    fake_delete(K_PATH);
+    fake_create(K_PATH, "", other);
+    world_release(first);
+    world_pass(1000);
+    CU_ASSERT_TRUE(fake_stat(K_PATH, &stat) && stat.owner == other);
+    fake_end_session(other);
+    world_drop(first);
+    world_clean();
+    world_end();
+}
+
 /* An operator ends the lock of a node that is cut off, and another gets it: the node that comes back leaves it alone. */
 static void test_ended_while_cut_off(void)
 {
@@ -843,6 +868,7 @@ int main(int argc, char **argv)
         {"closed while others wait", test_close_with_attempts},
         {"a grant outlives its handle", test_grant_outlives_handle},
         {"cancelled after a lost reply", test_cancel_after_lost_reply},
+        {"ended under a client", test_ended_under_a_client},
         {"ended while cut off", test_ended_while_cut_off},
         {"forbidden", test_forbidden},
         {"a forbidden queue", test_forbidden_queue},
