@@ -284,21 +284,30 @@ static void attempts_leave_nothing(void)
 
 /* ---- bounds ---- */
 
-static bool is_kept(const char *key)
+/* The znode of a lock; "" when there is none. */
+static void find_lock(const char *key, char *path, size_t size)
 {
     struct it_names buckets;
-    char path[2048];
+    struct it_stat stat;
     bool found = false;
 
-    if (it_zk_children(it_zk(), it_path("locks/%s", SPACE), &buckets) != IT_OK)
-        return false;
-    for (int i = 0; i < buckets.count && !found; i++) {
-        struct it_stat stat;
-        snprintf(path, sizeof path, "%s/%s/%s", it_path("locks/%s", SPACE), buckets.names[i], key);
-        found = it_zk_stat(it_zk(), path, &stat) == IT_OK;
+    if (it_zk_children(it_zk(), it_path("locks/%s", SPACE), &buckets) == IT_OK) {
+        for (int i = 0; i < buckets.count && !found; i++) {
+            snprintf(path, size, "%s/%s/%s", it_path("locks/%s", SPACE), buckets.names[i], key);
+            found = it_zk_stat(it_zk(), path, &stat) == IT_OK;
+        }
+        it_names_free(&buckets);
     }
-    it_names_free(&buckets);
-    return found;
+    if (!found)
+        *path = '\0';
+}
+
+static bool is_kept(const char *key)
+{
+    char path[2048];
+
+    find_lock(key, path, sizeof path);
+    return *path != '\0';
 }
 
 static void the_least_used_go_first(void)
@@ -728,14 +737,15 @@ static void listed_and_ended(void)
 /* A holder that stood still finds its lock ended, and does not touch that of the next one. */
 static void ended_behind_a_paused_holder(void)
 {
-    odezk_cluster *a = keeper("a"), *b = keeper("b");
-    struct it_process *holder = start_holder();
     odezk_lock *lock = NULL, *none = NULL;
 
+    it_set_timeout(IT_SHORT);
+    odezk_cluster *a = keeper("a"), *b = keeper("b");
+    struct it_process *holder = start_holder();
     NEED(a && b && holder);
     int64_t token = it_number(it_last(holder->log, "keeps *"));
     it_signal(holder, SIGSTOP);
-    CHECK(odezk_lock_end(b, SPACE, "k", token, it_ms(5000)) == ODEZK_OK);
+    CHECK(odezk_lock_end(b, SPACE, "k", token, it_timeout() + it_ms(5000)) == ODEZK_OK);
     NEED(odezk_lock_acquire(a, SPACE, "k", 0, &lock) == ODEZK_OK);
     it_signal(holder, SIGCONT);
     CHECK(it_until(5000, nobody_asks, NULL));
@@ -743,6 +753,34 @@ static void ended_behind_a_paused_holder(void)
     CHECK(is_kept("k"));
     CHECK(end_holder(holder));
     CHECK(odezk_lock_acquire(b, SPACE, "k", 50, &none) == ODEZK_ETIMEDOUT);
+    CHECK(odezk_lock_is_valid(lock));
+    odezk_lock_free(lock);
+}
+
+/* One that never answers, but whose session lives: not before its lease is certainly over has another the lock. */
+static void ended_under_a_deaf_holder(void)
+{
+    odezk_lock *lock = NULL, *none = NULL;
+    struct it_stat stat;
+    char path[2048];
+
+    it_set_timeout(IT_SHORT);
+    odezk_cluster *a = keeper("a"), *b = keeper("b");
+    NEED(a && b);
+    int64_t token = use(a, SPACE, "k");
+    find_lock("k", path, sizeof path);
+    NEED(token && *path);
+    CHECK(odezk_lock_end(b, SPACE, "k", token, it_ms(5000)) == ODEZK_OK);
+    NEED(it_zk_create(it_zk(), path, "node=deaf\ninbox=deaf#0000000001\n", true, false, NULL, 0) == IT_OK);
+    NEED(it_zk_stat(it_zk(), path, &stat) == IT_OK);
+    NEED(it_zk_create(it_zk(), it_path("inbox/deaf#0000000001"), "", false, false, NULL, 0) == IT_OK);
+    int64_t begun = it_now_ms();
+    CHECK(odezk_lock_end(b, SPACE, "k", stat.czxid, it_timeout() / 4) == ODEZK_ETIMEDOUT);
+    CHECK(odezk_lock_acquire(a, SPACE, "k", 0, &none) == ODEZK_EBUSY);
+    CHECK(odezk_lock_end(b, SPACE, "k", stat.czxid, it_timeout() + it_ms(5000)) == ODEZK_OK);
+    CHECK(it_now_ms() - begun >= it_timeout());
+    NEED(odezk_lock_acquire(a, SPACE, "k", 0, &lock) == ODEZK_OK);
+    CHECK(odezk_lock_end(b, SPACE, "k", stat.czxid, it_ms(5000)) == ODEZK_ENOTFOUND);
     CHECK(odezk_lock_is_valid(lock));
     odezk_lock_free(lock);
 }
@@ -781,6 +819,7 @@ static const struct it_test tests[] = {
     {"broken connections", broken_connections, 0},
     {"listed and ended", listed_and_ended, 0},
     {"ended behind a paused holder", ended_behind_a_paused_holder, IT_FAULTS},
+    {"ended under a deaf holder", ended_under_a_deaf_holder, 0},
     {"nothing is left", nothing_is_left, 0},
     {0}};
 

@@ -194,14 +194,15 @@ int odezk_lock_list_read(odezk_cluster *cluster, const char *space, int timeout_
 void odezk_lock_list_free(odezk_lock_list *list);
 
 /**
- * Ends another's grant, for emergencies. A holder that answers loses it as if its lease had lapsed; of one that does not
- * answer within a second the znode is removed: it may then believe for a while longer that it holds the lock, and
- * only the fencing token keeps its writes out.
+ * Ends another's grant, for emergencies. A holder that answers loses it at once, as if its lease had lapsed. Of one that does
+ * not answer the znode is removed when the session timeout of this handle has passed: its lease is over by then, if
+ * its session timeout is not a longer one. A holder that is no member cannot be asked: its znode is removed at once, and
+ * it may believe for a while longer that it holds the lock; then only the fencing token keeps its writes out.
  *
  * @param token      the grant's fencing token: a newer grant is not touched
- * @param timeout_ms how long it may take, in milliseconds
- * @return ODEZK_OK (it is gone); ODEZK_ENOTFOUND (nobody holds this lock, or under another token); and as
- *         odezk_lock_list_read()
+ * @param timeout_ms how long it may take, in milliseconds; more than the session timeout, for a holder that does not answer
+ * @return ODEZK_OK (it is gone); ODEZK_ENOTFOUND (nobody holds this lock, or under another token); ODEZK_ETIMEDOUT (its
+ *         holder was asked, and may still let go); and as odezk_lock_list_read()
  *
  * Any thread but a callback's. Starts the handle if that was not done. Since 0.1.
  */

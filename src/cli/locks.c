@@ -164,7 +164,8 @@ static int release(const struct cli *cli, const odezk_config *config, odezk_clus
     error = odezk_cluster_join(cluster, (int)odezk_config_number(config, "connect-timeout"));
     if (error == ODEZK_OK)
         error = odezk_lock_end(cluster, space, key, locks->token,
-                               (int)odezk_config_number(config, "operation-timeout"));
+                               (int)(odezk_config_number(config, "session-timeout") +
+                                     odezk_config_number(config, "operation-timeout")));
     if (error == ODEZK_EINVAL) {
         common_fail(cli, error);
         return EXIT_USAGE;

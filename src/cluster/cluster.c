@@ -87,6 +87,8 @@ static void on_session(void *self, enum oz_session_event event)
 
     if (event == OZ_UP || event == OZ_RESUMED) /* resumed, the servers may be others */
         oz_reaper_session(c->reaper, oz_session_identity(c->session), oz_session_hosts(c->session));
+    if (event == OZ_RESUMED)
+        oz_inbox_look(c->inbox);
     if (event == OZ_UP)
         oz_tasks_go(c, 0);
 }
@@ -119,7 +121,7 @@ static void on_unready(void *arg)
     pthread_mutex_lock(&c->lock);
     c->ready = false;
     pthread_mutex_unlock(&c->lock);
-    oz_locks_set_inbox(c->locks, NULL);
+    oz_locks_no_inbox(c->locks);
     oz_election_withdraw(c->election, "removed");
     oz_inbox_remove(c->inbox);
     oz_reaper_member(c->reaper, NULL);
@@ -220,13 +222,13 @@ static void on_mastership(void *arg, bool held, int64_t epoch, const char *reaso
 }
 
 /* From here on this node can keep locks that nobody wants, as it can be asked for them. */
-static void on_inbox(void *owner)
+static void on_inbox_read(void *owner)
 {
     odezk_cluster *c = owner;
     char name[OZ_MEMBER_NAME_SIZE];
 
     oz_node_name(&c->self, name);
-    oz_locks_set_inbox(c->locks, name);
+    oz_locks_inbox_read(c->locks, name);
 }
 
 static char *on_request(void *owner, const char *name)
@@ -344,7 +346,7 @@ static bool make_parts(odezk_cluster *c, const odezk_config *config)
     election.session = membership.session = c->session;
     c->election = oz_election_new(&election);
     c->membership = oz_membership_new(&membership);
-    c->inbox = oz_inbox_new(c->session, c->root, on_inbox, on_request, c);
+    c->inbox = oz_inbox_new(c->session, c->root, on_inbox_read, on_request, c);
     oz_session_listen(c->session, &listener);
     return c->election && c->membership && c->inbox;
 }

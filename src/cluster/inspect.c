@@ -522,6 +522,7 @@ struct ending {
     char *request; /* in the holder's inbox */
     int64_t token, until;
     struct oz_timer timer;
+    atomic_bool waits; /* for the holder */
     bool deleting;
     bool begun; /* whatever ends it from here on, it was there */
 };
@@ -570,7 +571,8 @@ static void ask_holder(struct ending *e, const char *inbox)
     odezk_cluster *cluster = e->task.cluster;
     struct oz_request request = {.verb = OZ_CREATE, .retry = true};
 
-    e->until = oz_now() + ANSWER_WITHIN;
+    e->until = oz_now() + oz_session_timeout(cluster->session) * OZ_MS;
+    e->waits = true;
     e->request = oz_format("%s/inbox/%s/%s:%s#%" PRId64, cluster->root, inbox, e->space, e->encoded, e->token);
     request.path = e->request;
     if (!e->request || !oz_submit(cluster->session, &request, asked, e))
@@ -662,6 +664,8 @@ int odezk_lock_end(odezk_cluster *cluster, const char *space, const char *key, i
     if (e->encoded)
         e->path = oz_format("%s/locks/%s/%s/%s", cluster->root, space, bucket, e->encoded);
     rc = e->space && e->path ? oz_task_run(cluster, &e->task, timeout_ms) : oz_fail(ODEZK_ENOMEM, "out of memory");
+    if (rc == ODEZK_EUNREACHABLE && e->waits)
+        rc = oz_fail(ODEZK_ETIMEDOUT, "the holder was asked, but still has the lock after %d ms", timeout_ms);
     oz_task_unref(&e->task);
     return rc;
 }

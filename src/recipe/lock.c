@@ -20,7 +20,7 @@
  * other each time. */
 #define SHARED_FOR (2 * OZ_SECOND)
 #define REMEMBERED_MAX 1000
-/* How soon a thread that goes on with the same lock comes back. Whether the dispatcher or the thread is faster must not
+/* How soon a thread that goes on with the same lock comes back, at the latest, and while it is still ours. Whether the dispatcher or the thread is faster must not
  * decide how long a node's turn is: equal nodes are to get equal shares. */
 #define AT_ONCE OZ_MS
 
@@ -515,10 +515,10 @@ void oz_entry_hold(struct entry *e, int64_t czxid)
     unlist(e);
     e->state = HELD;
     if (e->czxid != czxid)
-        e->serial = 0;
+        e->serial = e->released = 0;
     e->czxid = czxid;
     e->queue_first = false;
-    f->contended = f->second_look = f->behind_delete = false;
+    f->contended = f->looked = f->second_look = f->behind_delete = false;
     f->asked = 0;
     free(f->request);
     f->request = NULL;
@@ -645,6 +645,15 @@ static void check_create(struct entry *e)
     oz_entry_read_again(e, create_checked, check_create);
 }
 
+/* Nodes that take turns meet at a lock that is just being given back: a look costs less than the queue. */
+static void look_once(struct entry *e)
+{
+    struct oz_request read = {.verb = OZ_STAT, .retry = true};
+
+    e->effort->looked = true;
+    oz_entry_submit(e, &read, oz_entry_path(e), create_checked, look_once);
+}
+
 /* What exists may still be our own, when the delete before it was lost with a connection. */
 static void created(struct entry *e, const struct oz_reply *reply)
 {
@@ -655,6 +664,8 @@ static void created(struct entry *e, const struct oz_reply *reply)
     case OZ_EXISTS:
         if (e->effort->behind_delete)
             check_create(e);
+        else if (e->time > oz_now() && !e->effort->looked)
+            look_once(e);
         else
             found_taken(e);
         break;
@@ -691,8 +702,8 @@ void oz_entry_create(struct entry *e)
 
 /* ---- what to do next ---- */
 
-/* Who cannot be asked is not told either when an operator ends the lock, and another has it: then it is looked at before it
- * is deleted. */
+/* For a lock that an operator may have ended without our knowledge, so that another has it now: it is looked at before it is
+ * deleted. */
 static void delete_when_ours(struct entry *e)
 {
     oz_entry_stop(e);
@@ -701,13 +712,20 @@ static void delete_when_ours(struct entry *e)
     check_delete(e);
 }
 
+/* An operator's word arrives in the inbox; and if it does not, the lock is not removed before our lease is over. */
+static bool must_be_ours(const struct oz_locks *locks)
+{
+    return oz_session_connected(locks->session) && locks->inbox[0] && locks->inbox_read &&
+           oz_now() < oz_session_lease_end(locks->session);
+}
+
 static void give_back(struct entry *e)
 {
-    if (need_effort(e) && (!oz_session_connected(e->locks->session) || !e->locks->inbox[0])) {
-        delete_when_ours(e);
-    } else if (need_effort(e)) {
+    if (need_effort(e) && must_be_ours(e->locks)) {
         oz_entry_stop(e);
         delete_lock(e);
+    } else if (need_effort(e)) {
+        delete_when_ours(e);
     } else { /* out of memory: later */
         e->evict = true;
         post_work(e);
@@ -856,11 +874,24 @@ static void idle_tick(void *arg)
     oz_timer_set(locks->timers, &locks->idle_timer, now + period, idle_tick, locks);
 }
 
-/* Others see a lock of ours that we know nothing of: a create that was taken for lost made it, and it has to go. */
+static void unknown_read(struct entry *e, const struct oz_reply *reply)
+{
+    if (reply->rc == OZ_OK && reply->stat.owner == oz_session_id(e->locks->session))
+        delete_when_ours(e);
+    else
+        oz_entry_set_free(e);
+}
+
+/* Others see a lock that we know nothing of: given back since, or made by a create that was taken for lost. If ours, it has to
+ * go; should we not see it yet, they ask again. */
 static void remove_unknown(struct entry *e)
 {
+    struct oz_request read = {.verb = OZ_STAT, .retry = true};
+
     if (need_effort(e)) {
-        delete_when_ours(e);
+        unlist(e);
+        e->state = DELETING;
+        oz_entry_submit(e, &read, oz_entry_path(e), unknown_read, remove_unknown);
     } else { /* they ask again */
         drop_entry(e);
     }
@@ -974,16 +1005,41 @@ static void each_entry(struct oz_locks *locks, void (*visit)(struct entry *e))
         }
 }
 
-void oz_locks_set_inbox(struct oz_locks *locks, const char *member)
+static void set_inbox(struct oz_locks *locks, const char *member)
 {
     struct oz_list *node;
 
-    lock(locks);
-    snprintf(locks->inbox, sizeof locks->inbox, "%s", member ? member : "");
+    snprintf(locks->inbox, sizeof locks->inbox, "%s", member);
     locks->inbox_turn++;
     /* Nobody can ask for those any more. */
     while (!locks->closed && oz_session_id(locks->session) && (node = locks->sticky.next) != &locks->sticky)
         give_back(oz_container(node, struct entry, link));
+}
+
+/* Who could not be asked took every lock for a shared one. */
+static void stop_guessing(struct entry *e)
+{
+    if (e->state == FREE && oz_entry_unwanted(e))
+        drop_entry(e);
+    else if (e->grant && !e->wanted)
+        e->time = 0;
+}
+
+void oz_locks_inbox_read(struct oz_locks *locks, const char *member)
+{
+    lock(locks);
+    if (!locks->inbox[0])
+        each_entry(locks, stop_guessing);
+    if (strcmp(locks->inbox, member) != 0)
+        set_inbox(locks, member);
+    locks->inbox_read = true;
+    unlock(locks);
+}
+
+void oz_locks_no_inbox(struct oz_locks *locks)
+{
+    lock(locks);
+    set_inbox(locks, "");
     unlock(locks);
 }
 
@@ -1010,7 +1066,7 @@ void oz_locks_acquire(struct oz_locks *locks, odezk_lock_request *request)
             drop_entry(e);
     } else {
         request->entry = e;
-        e->eager |= oz_now() - e->released < AT_ONCE;
+        e->eager |= e->state != FREE && oz_now() - e->released < AT_ONCE;
         if (e->state == FREE)
             unlist(e);
         oz_list_append(&e->effort->waiting, &request->link);
@@ -1096,6 +1152,8 @@ static void session_event(void *self, enum oz_session_event event)
     struct oz_locks *locks = self;
 
     lock(locks);
+    if (event == OZ_SUSPENDED || event == OZ_DOWN)
+        locks->inbox_read = false;
     if (event == OZ_LEASE_LOST)
         each_entry(locks, lapse);
     else if (event == OZ_LEASE_HELD)

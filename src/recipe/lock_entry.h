@@ -29,6 +29,7 @@ struct oz_locks {
     bool work_posted;
     char inbox[80]; /* "" when there is none */
     unsigned inbox_turn; /* changes with it */
+    bool inbox_read;     /* since the session connected last */
     unsigned seats; /* how many were asked for: no two have the same name */
     bool closed;
 };
@@ -60,6 +61,7 @@ struct effort {
     char *request;      /* our entry in the holder's inbox */
     int64_t asked;      /* which holder was asked: the czxid of its lock */
     bool contended;     /* another holds it or was before us: the queue is the way to it */
+    bool looked;        /* after a create that came too early */
     bool second_look;   /* the holder was asked, and answered */
     bool behind_delete; /* the create follows a delete of ours, of which it is not known whether it arrived */
 };

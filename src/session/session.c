@@ -98,7 +98,7 @@ struct oz_session {
     int64_t waits_since; /* for an answer to a lease write */
     bool silence_late;
     bool slow_told; /* once a session is enough */
-    int64_t may_move, move_pause; /* when the next silent server may be left, and how long after that */
+    int64_t moved_at, may_move, move_pause; /* when the next silent server may be left, and how long after that */
     bool (*lease_write)(void *arg, const char **path, const char **data);
     void *lease_write_arg;
 
@@ -368,8 +368,17 @@ static char *hosts_without(const char *hosts, const char *address)
     return oz_buf_take(&b);
 }
 
-/* Leaves the silent server with the same session, long before the client itself would, and before the lease ends. Each time
- * that it comes to that the next one may come later: a whole ensemble that is slow is not helped by moving. */
+/* A server that answers as servers should, a while after we came to it: were it silent then, it may be left at once. */
+static void prove_server(struct oz_session *s, int64_t sent, int64_t acked)
+{
+    int64_t timeout = s->identity.timeout_ms * OZ_MS;
+
+    if (sent > s->moved_at + timeout / 2 && acked - sent < timeout / 8)
+        s->may_move = 0;
+}
+
+/* Leaves the silent server with the same session, long before the client itself would, and before the lease ends. As long as
+ * no server proves better the next move comes later each time: a whole ensemble that is slow is not helped by moving. */
 static void leave_server(struct oz_session *s)
 {
     int64_t now = oz_now(), timeout = s->identity.timeout_ms * OZ_MS;
@@ -381,9 +390,10 @@ static void leave_server(struct oz_session *s)
     hosts = hosts_without(s->conn->all, address);
     if (!hosts)
         return;
-    s->move_pause = now < s->may_move + 10 * timeout ? 2 * s->move_pause : timeout;
+    s->move_pause = s->may_move ? 2 * s->move_pause : timeout;
     if (s->move_pause > 10 * timeout)
         s->move_pause = 10 * timeout;
+    s->moved_at = now;
     s->may_move = now + s->move_pause;
     oz_warn("session", "no answer from %s: moving to another server", address);
     if (s->port->set_hosts(s->conn->port, hosts)) {
@@ -596,8 +606,10 @@ static void op_replied(struct oz_msg *msg)
         free_op(op);
         return;
     }
-    if (s->up && conn == s->conn && passed_leader(op))
+    if (s->up && conn == s->conn && passed_leader(op)) {
         lease_acked(s, op->sent, op->acked, op->request.verb != OZ_SYNC);
+        prove_server(s, op->sent, op->acked);
+    }
     if (op->reply.rc == OZ_UNKNOWN && op->request.retry && op->cb) {
         free(op->reply_memory);
         op->reply_memory = NULL;

@@ -13,17 +13,16 @@ struct oz_inbox {
     char *root;
     char member[96];
     char *dir; /* NULL while closed */
-    void (*opened)(void *owner);
+    void (*read)(void *owner);
     char *(*request)(void *owner, const char *name);
     void *owner;
-    bool open;
     struct oz_watch watch;
     struct oz_op *op;
     struct oz_timer retry;
     bool again; /* something changed while a list was under way */
 };
 
-struct oz_inbox *oz_inbox_new(struct oz_session *s, const char *root, void (*opened)(void *owner),
+struct oz_inbox *oz_inbox_new(struct oz_session *s, const char *root, void (*read)(void *owner),
                               char *(*request)(void *owner, const char *name), void *owner)
 {
     struct oz_inbox *inbox = oz_alloc(sizeof *inbox);
@@ -31,7 +30,7 @@ struct oz_inbox *oz_inbox_new(struct oz_session *s, const char *root, void (*ope
     if (!inbox)
         return NULL;
     inbox->session = s;
-    inbox->opened = opened;
+    inbox->read = read;
     inbox->request = request;
     inbox->owner = owner;
     inbox->root = oz_strdup(root);
@@ -130,10 +129,6 @@ static void listed(void *owner, const struct oz_reply *reply)
         list_later(inbox);
     if (reply->rc != OZ_OK)
         return;
-    if (!inbox->open) {
-        inbox->open = true;
-        inbox->opened(inbox->owner);
-    }
     for (i = 0; i < reply->count && inbox->dir; i++) {
         char *answer = inbox->request(inbox->owner, reply->names[i]);
 
@@ -142,8 +137,12 @@ static void listed(void *owner, const struct oz_reply *reply)
         else
             free(answer);
     }
+    if (!inbox->dir)
+        return;
     if (inbox->again)
         list(inbox);
+    else
+        inbox->read(inbox->owner);
 }
 
 static void list(void *arg)
@@ -178,13 +177,18 @@ void oz_inbox_open(struct oz_inbox *inbox, const char *member)
     open_dir(inbox);
 }
 
+void oz_inbox_look(struct oz_inbox *inbox)
+{
+    if (inbox->dir)
+        changed(inbox);
+}
+
 void oz_inbox_reset(struct oz_inbox *inbox)
 {
     oz_watch_disarm(inbox->session, &inbox->watch);
     oz_timer_clear(oz_session_timers(inbox->session), &inbox->retry);
     oz_op_detach(inbox->op);
     inbox->op = NULL;
-    inbox->open = false;
     free(inbox->dir);
     inbox->dir = NULL;
 }

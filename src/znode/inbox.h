@@ -14,13 +14,15 @@
 
 struct oz_inbox;
 
-/* `opened` is called when others can find it; `request` for each entry, by name. It may return an answer, to be freed, which
+/* `request` is called for each entry, by name, and `read` after all that were there. `request` may return an answer, to be freed, which
  * is written into the entry for its maker to read and remove; otherwise the entry is removed. NULL when out of
  * memory. */
-struct oz_inbox *oz_inbox_new(struct oz_session *s, const char *root, void (*opened)(void *owner),
+struct oz_inbox *oz_inbox_new(struct oz_session *s, const char *root, void (*read)(void *owner),
                               char *(*request)(void *owner, const char *name), void *owner);
 /* Opens the inbox of a member znode's name, for the present session. */
 void oz_inbox_open(struct oz_inbox *inbox, const char *member);
+/* Reads it, even though no watch fired. */
+void oz_inbox_look(struct oz_inbox *inbox);
 /* Forgets it without the network: the session ended. */
 void oz_inbox_reset(struct oz_inbox *inbox);
 /* Removes it from ZooKeeper. */

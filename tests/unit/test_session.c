@@ -738,6 +738,26 @@ static void test_silent_server(void)
     close_one();
 }
 
+/* Servers that fall silent one after the other, each after it served well: all are left in time. */
+static void test_silent_servers(void)
+{
+    int i;
+
+    world_begin(1);
+    rig_make(&r, 1, "127.0.0.1:1,127.0.0.2:1,127.0.0.3:1", NULL);
+    oz_session_start(r.s);
+    rig_pass(&r, 3000);
+    for (i = 0; i < 8; i++) {
+        r.said[0] = '\0';
+        fake_hold(1, OZ_NEVER);
+        rig_pass(&r, WORLD_TIMEOUT * 7 / 10);
+        CU_ASSERT_TRUE(rig_said(&r, "suspended SUSPENDED connected RESUMED"));
+        rig_pass(&r, WORLD_TIMEOUT);
+    }
+    CU_ASSERT_EQUAL(oz_session_generation(r.s), 1);
+    close_one();
+}
+
 /* With only one server there is nothing to move to. A client that says that it is connected, and
  * never answers, is given up in the end. */
 static void test_stuck_client(void)
@@ -1012,6 +1032,7 @@ int main(int argc, char **argv)
         {"a watch event without memory", test_watch_event_without_memory},
         {"close at each moment", test_close},
         {"a silent server", test_silent_server},
+        {"one silent server after the other", test_silent_servers},
         {"a stuck client", test_stuck_client},
         {"lease writes", test_lease_writes},
         {"dispatcher: messages", test_dispatch_posts},

@@ -590,13 +590,13 @@ static void test_seat_left(void)
 /* ---- inboxes ---- */
 
 static struct oz_inbox *inbox;
-static int opened;
+static int reads;
 static char asked[200];
 
-static void on_opened(void *owner)
+static void on_read(void *owner)
 {
     (void)owner;
-    opened++;
+    reads++;
 }
 
 static char *on_request(void *owner, const char *name)
@@ -610,11 +610,11 @@ static char *on_request(void *owner, const char *name)
 
 static void open_inbox(void)
 {
-    opened = 0;
+    reads = 0;
     asked[0] = '\0';
     inbox = NULL;
     while (!inbox)
-        inbox = oz_inbox_new(r.s, "/ode/x", on_opened, on_request, NULL);
+        inbox = oz_inbox_new(r.s, "/ode/x", on_read, on_request, NULL);
     oz_inbox_open(inbox, "n#0000000001");
 }
 
@@ -635,7 +635,7 @@ static void test_inbox(void)
     fake_create("/ode/x", "", 0);
     open_inbox();
     rig_run(&r);
-    CU_ASSERT_EQUAL(opened, 1);
+    CU_ASSERT_EQUAL(reads, 1);
     CU_ASSERT_TRUE(fake_exists("/ode/x/inbox/n#0000000001"));
     other = fake_foreign_session();
     fake_create("/ode/x/inbox/n#0000000001/resign", "", other);
@@ -703,7 +703,7 @@ static bool begin_inbox(void)
 static bool is_open(void *unused)
 {
     (void)unused;
-    return opened > 0 || !same_session();
+    return reads > 0 || !same_session();
 }
 
 static void verify_inbox(void)
