@@ -242,14 +242,12 @@ static void silence(odezk_lock *lock)
         pthread_cond_wait(&lock->grants->told, &lock->grants->lock);
 }
 
-/* With the mutex held. */
-static int release(odezk_lock *lock)
+/* With the mutex held. The clock is a good part of what a sticky lock costs: `now` is 0 for who does not ask how it went. */
+static int release(odezk_lock *lock, int64_t now)
 {
     int rc = lock->state == OZ_GRANT_VALID  ? ODEZK_OK
              : lock->state == OZ_GRANT_LOST ? ODEZK_ELOST
                                             : ODEZK_ENOTHELD;
-
-    int64_t now = rc == ODEZK_OK ? oz_now() : 0; /* read once: it is a good part of what a sticky lock costs */
 
     if (rc == ODEZK_OK && lock->grants->session && oz_session_lease_end(lock->grants->session) <= now)
         rc = ODEZK_ELOST; /* its loss was not even noticed yet */
@@ -269,7 +267,7 @@ int odezk_lock_release(odezk_lock *lock)
     if (foreign(lock))
         return oz_fail(ODEZK_EFORKED, "the lock belongs to the parent process");
     pthread_mutex_lock(&lock->grants->lock);
-    rc = release(lock);
+    rc = release(lock, oz_now());
     pthread_mutex_unlock(&lock->grants->lock);
     if (rc == ODEZK_ELOST)
         return oz_fail(rc, "the lock was lost before it was released");
@@ -285,7 +283,7 @@ void odezk_lock_free(odezk_lock *lock)
     if (foreign(lock))
         return; /* its memory is the parent's business; its mutex may be held for ever here */
     pthread_mutex_lock(&lock->grants->lock);
-    release(lock);
+    release(lock, 0);
     drop_ref(lock);
 }
 

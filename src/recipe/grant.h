@@ -39,7 +39,7 @@ struct odezk_lock {
     void *lost_arg;
     bool telling;           /* the lost callback is running */
     struct oz_msg lost_msg; /* to the caller */
-    /* With the mutex held, if it was not lost before. */
+    /* With the mutex held, if it was not lost before; `now` is 0 when the clock was not read. */
     void (*released)(void *entry, odezk_lock *lock, int64_t now);
     void *entry;                                     /* NULL when the grant is over for the recipe */
     odezk_lock *next;                                /* among the spare ones */

@@ -422,6 +422,8 @@ static void released(void *arg, odezk_lock *grant, int64_t now)
 {
     struct entry *e = arg;
 
+    if (!now)
+        now = others_may_wait(e, e->locks->clock) ? oz_now() : e->locks->clock;
     oz_grant_forget(grant);
     e->grant = NULL;
     e->released = now;
@@ -853,11 +855,14 @@ static void idle_tick(void *arg)
     int64_t now = oz_now(), period = locks->sticky_idle / 4;
     struct oz_list *node;
 
+    if (period < OZ_SECOND)
+        period = OZ_SECOND;
     lock(locks);
+    locks->clock = now;
     while ((node = locks->sticky.next) != &locks->sticky) {
         struct entry *e = oz_container(node, struct entry, link);
 
-        if (now - e->time < locks->sticky_idle)
+        if (now - e->time < locks->sticky_idle + period) /* the clock may have been behind that much */
             break;
         give_back(e);
     }
@@ -869,8 +874,6 @@ static void idle_tick(void *arg)
         drop_entry(e);
     }
     unlock(locks);
-    if (period < OZ_SECOND)
-        period = OZ_SECOND;
     oz_timer_set(locks->timers, &locks->idle_timer, now + period, idle_tick, locks);
 }
 
@@ -1199,6 +1202,7 @@ struct oz_locks *oz_locks_new(const struct oz_locks_options *options)
     locks->handovers = options->handovers < USHRT_MAX ? options->handovers : USHRT_MAX - 1;
     locks->sticky_max = options->sticky_max;
     locks->sticky_idle = options->sticky_idle_ms * OZ_MS;
+    locks->clock = oz_now();
     locks->trouble = options->trouble;
     locks->arg = options->arg;
     oz_list_init(&locks->sticky);

@@ -16,6 +16,7 @@ struct oz_locks {
     char *root, *owner, *sticky_spaces;
     int operation_ms, handovers, sticky_max;
     int64_t sticky_idle;
+    int64_t clock; /* behind by a quarter of that, or a second */
     const char *(*trouble)(void *arg);
     void *arg;
     struct oz_map entries; /* by "space/key" */
