@@ -785,17 +785,24 @@ static void ended_under_a_deaf_holder(void)
     odezk_lock_free(lock);
 }
 
+/* On a slow machine a lock that is just being given back is taken for a kept one: a second time then. */
+static bool keeps_a_hundred(void *arg)
+{
+    char key[16];
+
+    for (int i = 0; i < 100; i++) {
+        snprintf(key, sizeof key, "k%d", i);
+        CHECK(use(arg, SPACE, key) > 0);
+    }
+    return keeps_warm(arg) && count_below("locks", SPACE) == 101;
+}
+
 static void nothing_is_left(void)
 {
     odezk_cluster *a = keeper("a");
-    char key[16];
 
     NEED(a != NULL);
-    for (int i = 0; i < 100; i++) {
-        snprintf(key, sizeof key, "k%d", i);
-        CHECK(use(a, SPACE, key) > 0);
-    }
-    CHECK(wait_for("locks", SPACE, 101));
+    CHECK(it_until(5000, keeps_a_hundred, a));
     it_free(a);
     CHECK(count_below("locks", SPACE) == 0);
     CHECK(it_zk_count(it_path("inbox"), "*") == 0);

@@ -196,8 +196,9 @@ void odezk_lock_list_free(odezk_lock_list *list);
 /**
  * Ends another's grant, for emergencies. A holder that answers loses it at once, as if its lease had lapsed. Of one that does
  * not answer the znode is removed when the session timeout of this handle has passed: its lease is over by then, if
- * its session timeout is not a longer one. A holder that is no member cannot be asked: its znode is removed at once, and
- * it may believe for a while longer that it holds the lock; then only the fencing token keeps its writes out.
+ * its session timeout is not a longer one. A holder that is no member, or joined again since it took the lock, cannot be
+ * asked: its znode is removed at once, and it may believe for a while longer that it holds the lock; then only the
+ * fencing token keeps its writes out.
  *
  * @param token      the grant's fencing token: a newer grant is not touched
  * @param timeout_ms how long it may take, in milliseconds; more than the session timeout, for a holder that does not answer

@@ -520,10 +520,12 @@ struct ending {
     char *path;    /* of the lock */
     char *space, *encoded;
     char *request; /* in the holder's inbox */
+    char *member;  /* the holder's */
     int64_t token, until;
     struct oz_timer timer;
     atomic_bool waits; /* for the holder */
     bool deleting;
+    bool unguarded; /* the holder is no member any more, and still has the lock */
     bool begun; /* whatever ends it from here on, it was there */
 };
 
@@ -535,6 +537,7 @@ static void destroy_ending(struct oz_task *task)
     free(e->space);
     free(e->encoded);
     free(e->request);
+    free(e->member);
     free(e);
 }
 
@@ -544,6 +547,15 @@ static void finish_ending(struct ending *e, int error, const char *why)
     if (e->request && !e->deleting && oz_session_id(e->task.cluster->session))
         oz_erase(e->task.cluster->session, e->request);
     oz_task_finish(&e->task, error, why);
+}
+
+static void forget_holder(struct ending *e)
+{
+    free(e->request);
+    free(e->member);
+    e->request = e->member = NULL;
+    e->waits = e->unguarded = false;
+    e->until = 0;
 }
 
 static void look(void *arg);
@@ -561,8 +573,8 @@ static void asked(void *owner, const struct oz_reply *reply)
         oz_task_again(&e->task);
         return;
     }
-    if (reply->rc != OZ_OK && reply->rc != OZ_EXISTS)
-        e->until = 0; /* it cannot be asked */
+    e->waits = reply->rc == OZ_OK || reply->rc == OZ_EXISTS; /* otherwise it cannot be asked */
+    e->until = e->waits ? oz_now() + oz_session_timeout(e->task.cluster->session) * OZ_MS : 0;
     poll(e);
 }
 
@@ -571,11 +583,10 @@ static void ask_holder(struct ending *e, const char *inbox)
     odezk_cluster *cluster = e->task.cluster;
     struct oz_request request = {.verb = OZ_CREATE, .retry = true};
 
-    e->until = oz_now() + oz_session_timeout(cluster->session) * OZ_MS;
-    e->waits = true;
     e->request = oz_format("%s/inbox/%s/%s:%s#%" PRId64, cluster->root, inbox, e->space, e->encoded, e->token);
+    e->member = oz_format("%s/members/%s", cluster->root, inbox);
     request.path = e->request;
-    if (!e->request || !oz_submit(cluster->session, &request, asked, e))
+    if (!e->request || !e->member || !oz_submit(cluster->session, &request, asked, e))
         finish_ending(e, ODEZK_ENOMEM, NULL);
 }
 
@@ -583,24 +594,45 @@ static void deleted(void *owner, const struct oz_reply *reply)
 {
     struct ending *e = owner;
 
-    if (reply->rc == OZ_GONE)
+    if (reply->rc == OZ_GONE) {
         oz_task_again(&e->task);
-    else if (reply->rc == OZ_DENIED)
+    } else if (reply->rc == OZ_DENIED) {
         finish_ending(e, ODEZK_EAUTH, NULL);
-    else
+    } else if (reply->rc == OZ_NONODE && e->waits && !e->unguarded && reply->failed == 0) {
+        e->unguarded = true;
+        poll(e);
+    } else if (reply->rc == OZ_NONODE && e->waits && !e->unguarded && reply->failed == 1) {
+        e->deleting = false;
+        forget_holder(e); /* it answers after all: asked again, should it still have the lock */
+        poll(e);
+    } else {
         look(e); /* whatever the outcome is, it shows there */
+    }
+}
+
+/* Were the holder's session to end now, or the holder to answer, another might have the lock when the delete arrives. */
+static void delete_lock(struct ending *e)
+{
+    struct oz_request request = {.verb = OZ_DELETE, .path = e->path};
+    struct oz_request items[] = {{.verb = OZ_CHECK, .path = e->member}, {.verb = OZ_CHECK, .path = e->request}, request};
+    struct oz_request guarded = {.verb = OZ_MULTI, .items = items, .count = 3};
+
+    e->begun = e->deleting = true;
+    if (!oz_submit(e->task.cluster->session, e->waits && !e->unguarded ? &guarded : &request, deleted, e))
+        finish_ending(e, ODEZK_ENOMEM, NULL);
 }
 
 static void looked(void *owner, const struct oz_reply *reply)
 {
     struct ending *e = owner;
-    struct oz_request request = {.verb = OZ_DELETE, .path = e->path};
     char inbox[OZ_MEMBER_NAME_SIZE];
 
     if (reply->rc == OZ_GONE) {
         oz_task_again(&e->task);
     } else if (reply->rc == OZ_DENIED) {
         finish_ending(e, ODEZK_EAUTH, NULL);
+    } else if (reply->rc == OZ_FAILED) {
+        finish_ending(e, ODEZK_ESERVER, NULL);
     } else if (reply->rc != OZ_OK || reply->stat.czxid != e->token) {
         if (e->begun)
             finish_ending(e, ODEZK_OK, NULL);
@@ -614,9 +646,7 @@ static void looked(void *owner, const struct oz_reply *reply)
     } else if (oz_now() < e->until) {
         poll(e);
     } else {
-        e->begun = e->deleting = true;
-        if (!oz_submit(e->task.cluster->session, &request, deleted, e))
-            finish_ending(e, ODEZK_ENOMEM, NULL);
+        delete_lock(e);
     }
 }
 
@@ -633,9 +663,7 @@ static void run_ending(struct oz_task *task)
 {
     struct ending *e = (struct ending *)task;
 
-    free(e->request);
-    e->request = NULL;
-    e->until = 0;
+    forget_holder(e);
     look(e);
 }
 

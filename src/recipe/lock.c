@@ -560,8 +560,12 @@ static void check_delete(struct entry *e);
 /* Only while it is ours; nobody else removes it, so it is ours as long as its owner is our session. */
 static void delete_checked(struct entry *e, const struct oz_reply *reply)
 {
-    if (reply->rc == OZ_OK && reply->stat.owner == oz_session_id(e->locks->session))
+    bool ours = reply->rc == OZ_OK && reply->stat.owner == oz_session_id(e->locks->session);
+
+    if (ours && oz_session_connected(e->locks->session))
         delete_lock(e);
+    else if (ours) /* who knows what it is when we are connected again */
+        check_delete(e);
     else if (reply->rc == OZ_OK || reply->rc == OZ_NONODE)
         oz_entry_set_free(e);
     else
@@ -589,7 +593,7 @@ static void delete_lock(struct entry *e)
 
     unlist(e);
     e->state = DELETING;
-    oz_entry_submit(e, &request, oz_entry_path(e), deleted, delete_lock);
+    oz_entry_submit(e, &request, oz_entry_path(e), deleted, check_delete);
 }
 
 /* ---- the fast way: nobody else wants it ---- */
@@ -714,16 +718,19 @@ static void delete_when_ours(struct entry *e)
     check_delete(e);
 }
 
-/* An operator's word arrives in the inbox; and if it does not, the lock is not removed before our lease is over. */
-static bool must_be_ours(const struct oz_locks *locks)
+/* An operator's word arrives in the inbox that the znode names; and if it does not, the lock is not removed before our lease
+ * is over. */
+static bool must_be_ours(const struct entry *e)
 {
-    return oz_session_connected(locks->session) && locks->inbox[0] && locks->inbox_read &&
-           oz_now() < oz_session_lease_end(locks->session);
+    const struct oz_locks *locks = e->locks;
+
+    return locks->inbox[0] && locks->inbox_read && e->inbox_turn == locks->inbox_turn &&
+           oz_session_connected(locks->session) && oz_now() < oz_session_lease_end(locks->session);
 }
 
 static void give_back(struct entry *e)
 {
-    if (need_effort(e) && must_be_ours(e->locks)) {
+    if (need_effort(e) && must_be_ours(e)) {
         oz_entry_stop(e);
         delete_lock(e);
     } else if (need_effort(e)) {
@@ -941,10 +948,8 @@ static void end_grant(struct oz_locks *locks, const char *name, int64_t token)
     oz_warn("lock", "an operator ended the lock %s, token %lld", name, (long long)token);
     lose_grant(e);
     e->wanted = true;
-    if (need_effort(e)) /* the operator may have removed it already, and another may have it */
-        delete_when_ours(e);
-    else
-        give_back(e);
+    e->inbox_turn = locks->inbox_turn - 1; /* the operator may have removed it already, and another may have it */
+    give_back(e);
 }
 
 bool oz_locks_asked(struct oz_locks *locks, const char *entry)
@@ -1125,10 +1130,8 @@ static void lapse(struct entry *e)
     lose_grant(e);
     if (!held || !oz_session_id(e->locks->session))
         return;
-    if (need_effort(e))
-        delete_when_ours(e);
-    else
-        give_back(e);
+    e->inbox_turn = e->locks->inbox_turn - 1; /* an operator may have removed it meanwhile */
+    give_back(e);
 }
 
 /* The session is over, and all of its znodes with it. Attempts go on with the next one. */
@@ -1155,7 +1158,7 @@ static void session_event(void *self, enum oz_session_event event)
     struct oz_locks *locks = self;
 
     lock(locks);
-    if (event == OZ_SUSPENDED || event == OZ_DOWN)
+    if (event == OZ_SUSPENDED || event == OZ_RESUMED || event == OZ_DOWN)
         locks->inbox_read = false;
     if (event == OZ_LEASE_LOST)
         each_entry(locks, lapse);

@@ -56,6 +56,7 @@ struct oz_op {
     int64_t sent, acked;
     struct oz_reply reply;
     void *reply_memory;
+    unsigned cuts; /* of the session's, when it was submitted */
     bool answered; /* with OZ_GONE, before its real reply came */
     struct oz_request items[]; /* of a multi; behind them what the requests' pointers point to */
 };
@@ -82,6 +83,7 @@ struct oz_session {
     struct oz_identity identity;
     struct conn *conn; /* the present one */
     int conns;         /* with those that are still being closed */
+    unsigned cuts;     /* how often the connection was lost */
     bool connected;    /* to a server, as far as was heard */
     bool up;           /* the listeners know of the session */
     bool granting;
@@ -647,12 +649,21 @@ static void flush(void *arg)
     struct oz_list *node;
 
     oz_timer_clear(s->timers, &s->flush_timer);
-    while (s->connected && s->conn->in_flight < IN_FLIGHT && (node = oz_list_pop(&s->parked)) != NULL)
-        if (!send_op(s, oz_container(node, struct oz_op, link))) { /* the others stay behind it */
+    while (s->connected && s->conn->in_flight < IN_FLIGHT && (node = oz_list_pop(&s->parked)) != NULL) {
+        struct oz_op *op = oz_container(node, struct oz_op, link);
+
+        /* Too late for what was not sent on the connection that it was meant for. */
+        if (!op->request.retry && op->cuts != s->cuts) {
+            op->reply.rc = OZ_UNKNOWN;
+            finish_op(op);
+            continue;
+        }
+        if (!send_op(s, op)) { /* the others stay behind it */
             oz_list_prepend(&s->parked, node);
             flush_later(s);
             return;
         }
+    }
 }
 
 static void op_without_session(struct oz_msg *msg)
@@ -671,6 +682,7 @@ struct oz_op *oz_submit(struct oz_session *s, const struct oz_request *request, 
         return NULL;
     op->cb = cb;
     op->owner = owner;
+    op->cuts = s->cuts;
     if (!s->conn || s->identity.id == 0) {
         op->msg.run = op_without_session;
         oz_dispatch_post(s->dispatch, &op->msg);
@@ -1127,6 +1139,7 @@ static void port_disconnected(struct oz_session *s)
     if (!s->connected)
         return;
     s->connected = false;
+    s->cuts++;
     oz_timer_clear(s->timers, &s->lease_timer);
     oz_timer_clear(s->timers, &s->silence_timer);
     watch_addresses(s);
