@@ -439,8 +439,12 @@ static void cancel_at_any_moment(void)
         NEED(odezk_lock_acquire_async(a, SPACE, "k", it_ms(30000), on_race_end, &race,
                                       &race.attempt.request) == ODEZK_OK);
         usleep((useconds_t)(i * 37 % 2500));
+        if (i % 20 == 1) /* certainly before the grant */
+            cancel_race(&race);
         odezk_lock_free(lock);
         usleep((useconds_t)(i * 53 % 1500));
+        if (i % 20 == 0) /* certainly after it */
+            CHECK(it_until(5000, has_ended, &race.attempt));
         cancel_race(&race);
         NEED(it_until(5000, has_ended, &race.attempt));
         CHECK(race.attempt.calls == 1);
