@@ -718,6 +718,65 @@ static void test_ended_while_cut_off(void)
     CU_ASSERT_FALSE(world_failed());
 }
 
+/* A node joined again with the same session: its older lock names an inbox in which nobody can tell it anything. */
+static void test_ended_under_a_former_member(void)
+{
+    struct world_attempt *first;
+    struct oz_znode_stat stat;
+    char *name, path[300];
+    int64_t other;
+
+    begin(1);
+    first = hold(nodes[0], "k");
+    name = fake_child(WORLD_ROOT "/members", 0);
+    snprintf(path, sizeof path, WORLD_ROOT "/members/%s", name);
+    free(name);
+    fake_delete(path);
+    world_pass(2000);
+    CU_ASSERT_TRUE(world_is_ready(nodes[0]));
+    CU_ASSERT_TRUE(world_holds(first));
+    other = fake_foreign_session();
+    fake_delete(K_PATH);
+    fake_create(K_PATH, "", other);
+    world_release(first);
+    world_pass(1000);
+    CU_ASSERT_TRUE(fake_stat(K_PATH, &stat) && stat.owner == other);
+    fake_end_session(other);
+    world_drop(first);
+    world_clean();
+    world_end();
+    CU_ASSERT_FALSE(world_failed());
+}
+
+/* The delete cannot be sent at once, and then not for long: another has the lock when it could. */
+static void test_ended_before_the_delete_was_sent(void)
+{
+    struct world_attempt *first, *second;
+    struct oz_znode_stat stat;
+
+    begin(2);
+    first = hold(nodes[0], "k");
+    second = world_lock(nodes[1], "k", 200000);
+    world_pass(3000);
+    fake_set_fault(1, 1, FAKE_UNSENT);
+    world_release(first);
+    world_pass(50);
+    CU_ASSERT_TRUE(fake_fault_happened());
+    CU_ASSERT_TRUE(fake_exists(K_PATH));
+    fake_cut(1, 3000 * OZ_MS, false);
+    world_pass(2500);
+    fake_delete(K_PATH);
+    CU_ASSERT_TRUE(world_wait(world_is_done, second, 300));
+    world_pass(4000);
+    CU_ASSERT_TRUE(world_holds(second));
+    CU_ASSERT_TRUE(fake_stat(K_PATH, &stat) && stat.owner == fake_session(2));
+    world_drop(second);
+    world_drop(first);
+    world_clean();
+    world_end();
+    CU_ASSERT_FALSE(world_failed());
+}
+
 static void test_forbidden(void)
 {
     struct world_attempt *a;
@@ -870,6 +929,8 @@ int main(int argc, char **argv)
         {"cancelled after a lost reply", test_cancel_after_lost_reply},
         {"ended under a client", test_ended_under_a_client},
         {"ended while cut off", test_ended_while_cut_off},
+        {"ended under a former member", test_ended_under_a_former_member},
+        {"ended before the delete was sent", test_ended_before_the_delete_was_sent},
         {"forbidden", test_forbidden},
         {"a forbidden queue", test_forbidden_queue},
         {"a forbidden delete", test_forbidden_delete},
