@@ -8,6 +8,16 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 PROGRAM = "bench/" + os.path.basename(sys.argv[0])
 
 
+def make(build, *programs):
+    """The programs that a measurement needs are not made by default."""
+    if not os.path.exists(os.path.join(build, "Makefile")):
+        sys.exit("%s: %s is no build of odezk; ./quickstart makes one in build/, --build names another" % (PROGRAM, build))
+    environment = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
+    made = subprocess.run(["make", "-s", "-C", build, "odezk", *programs], env=environment, stdout=sys.stderr)
+    if made.returncode != 0:
+        sys.exit("%s: make failed in %s" % (PROGRAM, build))
+
+
 class Worker:
     def __init__(self, name, command):
         self.name = name
