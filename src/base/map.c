@@ -14,6 +14,22 @@ uint32_t oz_hash(const char *key)
     return h;
 }
 
+/* For the slots: eight bytes at a time, as a look-up is a good part of what taking a kept lock costs. */
+static uint32_t slot_hash(const char *key)
+{
+    size_t len = strlen(key);
+    uint64_t h = len, word;
+
+    for (; len >= sizeof word; key += sizeof word, len -= sizeof word) {
+        memcpy(&word, key, sizeof word);
+        h = (h ^ word) * 0x9e3779b97f4a7c15u;
+        h ^= h >> 32;
+    }
+    for (; len; key++, len--)
+        h = (h ^ (unsigned char)*key) * 0x9e3779b97f4a7c15u;
+    return (uint32_t)(h ^ h >> 32);
+}
+
 static int grow(struct oz_map *m)
 {
     size_t size = m->size ? 2 * m->size : 16, i;
@@ -40,7 +56,7 @@ static int grow(struct oz_map *m)
 
 struct oz_map_node *oz_map_find(const struct oz_map *m, const char *key)
 {
-    uint32_t hash = oz_hash(key);
+    uint32_t hash = slot_hash(key);
     struct oz_map_node *node;
 
     if (!m->size)
@@ -56,7 +72,7 @@ int oz_map_put(struct oz_map *m, struct oz_map_node *node, const char *key)
     if (m->count >= m->size && grow(m) != 0 && !m->size)
         return -1; /* a map that cannot grow still takes entries, only slower */
     node->key = key;
-    node->hash = oz_hash(key);
+    node->hash = slot_hash(key);
     node->next = m->slots[node->hash & (m->size - 1)];
     m->slots[node->hash & (m->size - 1)] = node;
     m->count++;

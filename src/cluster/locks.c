@@ -44,23 +44,12 @@ static void await(struct oz_wait *wait)
     pthread_mutex_unlock(&wait->lock);
 }
 
-int odezk_lock_acquire(odezk_cluster *cluster, const char *space, const char *key, int wait_ms, odezk_lock **out)
+static int acquire(odezk_cluster *cluster, const char *space, const char *key, int wait_ms, odezk_lock **out)
 {
     struct oz_wait wait = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false};
     odezk_lock_request *request;
-    odezk_lock *grant;
-    int rc = oz_cluster_check_blocking(cluster);
+    int rc = check_names(space, key);
 
-    if (rc == ODEZK_OK)
-        rc = out ? check_arguments(space, key, wait_ms) : oz_fail(ODEZK_EINVAL, "no place for the lock was given");
-    if (rc != ODEZK_OK)
-        return rc;
-    grant = oz_locks_grant_now(cluster->locks, space, key); /* the names of what we have are good */
-    if (grant) {
-        *out = grant;
-        return ODEZK_OK;
-    }
-    rc = check_names(space, key);
     if (rc != ODEZK_OK)
         return rc;
     request = oz_request_new(cluster->grants, space, key, wait_ms);
@@ -77,6 +66,22 @@ int odezk_lock_acquire(odezk_cluster *cluster, const char *space, const char *ke
     }
     oz_request_unref(request);
     return rc;
+}
+
+int odezk_lock_acquire(odezk_cluster *cluster, const char *space, const char *key, int wait_ms, odezk_lock **out)
+{
+    odezk_lock *grant;
+    int rc = oz_cluster_check_blocking(cluster);
+
+    if (rc == ODEZK_OK)
+        rc = out ? check_arguments(space, key, wait_ms) : oz_fail(ODEZK_EINVAL, "no place for the lock was given");
+    if (rc != ODEZK_OK)
+        return rc;
+    grant = oz_locks_grant_now(cluster->locks, space, key); /* the names of what we have are good */
+    if (!grant)
+        return acquire(cluster, space, key, wait_ms, out);
+    *out = grant;
+    return ODEZK_OK;
 }
 
 int odezk_lock_acquire_async(odezk_cluster *cluster, const char *space, const char *key, int wait_ms, odezk_lock_cb cb,

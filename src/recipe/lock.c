@@ -95,13 +95,11 @@ char *oz_entry_queue_dir(const struct entry *e)
 
 /* ---- entries ---- */
 
-static void make_name(char name[NAME_SIZE], const char *space, const char *key)
+static void make_name(char name[NAME_SIZE], const char *space, size_t space_len, const char *key, size_t key_len)
 {
-    size_t n = strlen(space);
-
-    memcpy(name, space, n);
-    name[n] = '/';
-    strcpy(name + n + 1, key);
+    memcpy(name, space, space_len);
+    name[space_len] = '/';
+    memcpy(name + space_len + 1, key, key_len + 1);
 }
 
 static struct entry *find_entry(struct oz_locks *locks, const char *name)
@@ -463,15 +461,15 @@ static bool turn_is_over(const struct entry *e, int64_t now)
 
 odezk_lock *oz_locks_grant_now(struct oz_locks *locks, const char *space, const char *key)
 {
-    size_t space_len = strnlen(space, 65);
+    size_t space_len = strnlen(space, 65), key_len = strnlen(key, ODEZK_LOCK_KEY_MAX + 1);
     char name[NAME_SIZE];
     odezk_lock *grant = NULL;
     struct entry *e;
     int64_t now;
 
-    if (space_len > 64 || strnlen(key, ODEZK_LOCK_KEY_MAX + 1) > ODEZK_LOCK_KEY_MAX)
+    if (space_len > 64 || key_len > ODEZK_LOCK_KEY_MAX)
         return NULL;
-    make_name(name, space, key);
+    make_name(name, space, space_len, key, key_len);
     lock(locks);
     now = oz_now();
     e = find_entry(locks, name);
@@ -1061,7 +1059,7 @@ void oz_locks_acquire(struct oz_locks *locks, odezk_lock_request *request)
     request->locks = locks;
     if (request->done) /* cancelled before it arrived */
         return;
-    make_name(name, request->space, request->key);
+    make_name(name, request->space, strlen(request->space), request->key, strlen(request->key));
     lock(locks);
     if (!locks->closed) {
         e = find_entry(locks, name);
