@@ -1027,7 +1027,7 @@ static void stop_guessing(struct entry *e)
 {
     if (e->state == FREE && oz_entry_unwanted(e))
         drop_entry(e);
-    else if (e->grant && !e->wanted)
+    else if (!e->wanted)
         e->time = 0;
 }
 
