@@ -773,6 +773,7 @@ static void ended_under_a_deaf_holder(void)
     CHECK(odezk_lock_end(b, SPACE, "k", token, it_ms(5000)) == ODEZK_OK);
     NEED(it_zk_create(it_zk(), path, "node=deaf\ninbox=deaf#0000000001\n", true, false, NULL, 0) == IT_OK);
     NEED(it_zk_stat(it_zk(), path, &stat) == IT_OK);
+    NEED(it_zk_create(it_zk(), it_path("members/deaf#0000000001"), "host=far\npid=1\n", true, false, NULL, 0) == IT_OK);
     NEED(it_zk_create(it_zk(), it_path("inbox/deaf#0000000001"), "", false, false, NULL, 0) == IT_OK);
     int64_t begun = it_now_ms();
     CHECK(odezk_lock_end(b, SPACE, "k", stat.czxid, it_timeout() / 4) == ODEZK_ETIMEDOUT);
@@ -783,6 +784,27 @@ static void ended_under_a_deaf_holder(void)
     CHECK(odezk_lock_end(b, SPACE, "k", stat.czxid, it_ms(5000)) == ODEZK_ENOTFOUND);
     CHECK(odezk_lock_is_valid(lock));
     odezk_lock_free(lock);
+    CHECK(it_zk_delete(it_zk(), it_path("members/deaf#0000000001")) == IT_OK);
+    it_zk_remove(it_path("inbox/deaf#0000000001"));
+}
+
+/* A member that cannot be asked for a moment does not lose its lock unawares. */
+static void ended_while_the_inbox_is_gone(void)
+{
+    odezk_cluster *a = keeper("a"), *c = it_join(ODEZK_ROLE_CLIENT, NULL);
+    char key[16];
+
+    NEED(a && c);
+    for (int i = 0; i < 5; i++) {
+        odezk_lock *lock = NULL;
+        snprintf(key, sizeof key, "k%d", i);
+        NEED(odezk_lock_acquire(a, SPACE, key, 0, &lock) == ODEZK_OK);
+        it_zk_remove(it_zk_find(it_path("inbox"), "a#*"));
+        CHECK(odezk_lock_end(c, SPACE, key, odezk_lock_token(lock), it_timeout() + it_ms(5000)) == ODEZK_OK);
+        CHECK(!odezk_lock_is_valid(lock));
+        odezk_lock_free(lock);
+        CHECK(it_until(5000, has_inbox, NULL));
+    }
 }
 
 /* On a slow machine a lock that is just being given back is taken for a kept one: a second time then. */
@@ -827,6 +849,7 @@ static const struct it_test tests[] = {
     {"listed and ended", listed_and_ended, 0},
     {"ended behind a paused holder", ended_behind_a_paused_holder, IT_FAULTS},
     {"ended under a deaf holder", ended_under_a_deaf_holder, 0},
+    {"ended while the inbox is gone", ended_while_the_inbox_is_gone, 0},
     {"nothing is left", nothing_is_left, 0},
     {0}};
 

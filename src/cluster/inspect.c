@@ -573,8 +573,9 @@ static void asked(void *owner, const struct oz_reply *reply)
         oz_task_again(&e->task);
         return;
     }
-    e->waits = reply->rc == OZ_OK || reply->rc == OZ_EXISTS; /* otherwise it cannot be asked */
-    e->until = e->waits ? oz_now() + oz_session_timeout(e->task.cluster->session) * OZ_MS : 0;
+    if (reply->rc == OZ_OK || reply->rc == OZ_EXISTS)
+        e->until = oz_now() + oz_session_timeout(e->task.cluster->session) * OZ_MS;
+    e->waits = e->until || reply->rc == OZ_NONODE; /* a member makes an inbox that is missing anew */
     poll(e);
 }
 
