@@ -14,20 +14,34 @@ uint32_t oz_hash(const char *key)
     return h;
 }
 
-/* For the slots: eight bytes at a time, as a look-up is a good part of what taking a kept lock costs. */
-static uint32_t slot_hash(const char *key)
+/* Eight bytes at a time: a look-up is a good part of what taking a kept lock costs. */
+static uint64_t mix(uint64_t h, const char *text, size_t len)
 {
-    size_t len = strlen(key);
-    uint64_t h = len, word;
+    uint64_t word;
 
-    for (; len >= sizeof word; key += sizeof word, len -= sizeof word) {
-        memcpy(&word, key, sizeof word);
+    h ^= len;
+    for (; len >= sizeof word; text += sizeof word, len -= sizeof word) {
+        memcpy(&word, text, sizeof word);
         h = (h ^ word) * 0x9e3779b97f4a7c15u;
         h ^= h >> 32;
     }
-    for (; len; key++, len--)
-        h = (h ^ (unsigned char)*key) * 0x9e3779b97f4a7c15u;
+    for (; len; text++, len--)
+        h = (h ^ (unsigned char)*text) * 0x9e3779b97f4a7c15u;
+    return h;
+}
+
+static uint32_t hash_parts(const char *first, size_t first_len, const char *rest)
+{
+    uint64_t h = mix(mix(0, first, first_len), rest, strlen(rest));
+
     return (uint32_t)(h ^ h >> 32);
+}
+
+static uint32_t slot_hash(const char *key)
+{
+    size_t first_len = strcspn(key, "/");
+
+    return hash_parts(key, first_len, key[first_len] ? key + first_len + 1 : "");
 }
 
 static int grow(struct oz_map *m)
@@ -63,6 +77,21 @@ struct oz_map_node *oz_map_find(const struct oz_map *m, const char *key)
         return NULL;
     for (node = m->slots[hash & (m->size - 1)]; node; node = node->next)
         if (node->hash == hash && strcmp(node->key, key) == 0)
+            return node;
+    return NULL;
+}
+
+struct oz_map_node *oz_map_find_parts(const struct oz_map *m, const char *first, const char *rest)
+{
+    size_t len = strlen(first);
+    uint32_t hash = hash_parts(first, len, rest);
+    struct oz_map_node *node;
+
+    if (!m->size)
+        return NULL;
+    for (node = m->slots[hash & (m->size - 1)]; node; node = node->next)
+        if (node->hash == hash && strncmp(node->key, first, len) == 0 && node->key[len] == '/' &&
+            strcmp(node->key + len + 1, rest) == 0)
             return node;
     return NULL;
 }

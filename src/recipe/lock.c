@@ -95,13 +95,6 @@ char *oz_entry_queue_dir(const struct entry *e)
 
 /* ---- entries ---- */
 
-static void make_name(char name[NAME_SIZE], const char *space, size_t space_len, const char *key, size_t key_len)
-{
-    memcpy(name, space, space_len);
-    name[space_len] = '/';
-    memcpy(name + space_len + 1, key, key_len + 1);
-}
-
 static struct entry *find_entry(struct oz_locks *locks, const char *name)
 {
     struct oz_map_node *node = oz_map_find(&locks->entries, name);
@@ -461,21 +454,18 @@ static bool turn_is_over(const struct entry *e, int64_t now)
 
 odezk_lock *oz_locks_grant_now(struct oz_locks *locks, const char *space, const char *key)
 {
-    size_t space_len = strnlen(space, 65), key_len = strnlen(key, ODEZK_LOCK_KEY_MAX + 1);
-    char name[NAME_SIZE];
     odezk_lock *grant = NULL;
+    struct oz_map_node *node;
     struct entry *e;
     int64_t now;
 
-    if (space_len > 64 || key_len > ODEZK_LOCK_KEY_MAX)
-        return NULL;
-    make_name(name, space, space_len, key, key_len);
     lock(locks);
     now = oz_now();
-    e = find_entry(locks, name);
+    node = oz_map_find_parts(&locks->entries, space, key);
+    e = node ? oz_container(node, struct entry, node) : NULL;
     /* A lease that holds belongs to the session that the entry was made in: its end frees the entry first. */
-    if (e && e->space == space_len && e->state == HELD && !e->grant && oz_entry_unwanted(e) && !turn_is_over(e, now) && !locks->closed &&
-        now < oz_session_lease_end(locks->session))
+    if (e && space[e->space] == '\0' && e->state == HELD && !e->grant && oz_entry_unwanted(e) &&
+        !turn_is_over(e, now) && !locks->closed && now < oz_session_lease_end(locks->session))
         grant = new_grant(e, now);
     unlock(locks);
     return grant;
@@ -1059,7 +1049,7 @@ void oz_locks_acquire(struct oz_locks *locks, odezk_lock_request *request)
     request->locks = locks;
     if (request->done) /* cancelled before it arrived */
         return;
-    make_name(name, request->space, strlen(request->space), request->key, strlen(request->key));
+    snprintf(name, sizeof name, "%s/%s", request->space, request->key);
     lock(locks);
     if (!locks->closed) {
         e = find_entry(locks, name);

@@ -211,6 +211,31 @@ static void test_map_without_memory(void)
     oz_map_free(&m);
 }
 
+static void test_map_by_parts(void)
+{
+    static const char *const keys[] = {"a/b", "a/b/c", "instance/12345678", "instance/123456789", "/x", "a/", "a", "ab"};
+    enum { COUNT = sizeof keys / sizeof *keys };
+    struct oz_map_node nodes[COUNT] = {{0}};
+    struct oz_map m = {0};
+
+    CU_ASSERT_PTR_NULL(oz_map_find_parts(&m, "a", "b"));
+    for (int i = 0; i < COUNT; i++)
+        CU_ASSERT_EQUAL(oz_map_put(&m, &nodes[i], keys[i]), 0);
+    CU_ASSERT_PTR_EQUAL(oz_map_find_parts(&m, "a", "b"), &nodes[0]);
+    CU_ASSERT_PTR_EQUAL(oz_map_find_parts(&m, "a", "b/c"), &nodes[1]);
+    CU_ASSERT_PTR_EQUAL(oz_map_find_parts(&m, "instance", "12345678"), &nodes[2]);
+    CU_ASSERT_PTR_EQUAL(oz_map_find_parts(&m, "instance", "123456789"), &nodes[3]);
+    CU_ASSERT_PTR_EQUAL(oz_map_find_parts(&m, "", "x"), &nodes[4]);
+    CU_ASSERT_PTR_EQUAL(oz_map_find_parts(&m, "a", ""), &nodes[5]);
+    CU_ASSERT_PTR_NULL(oz_map_find_parts(&m, "ab", ""));
+    CU_ASSERT_PTR_NULL(oz_map_find_parts(&m, "b", "a"));
+    CU_ASSERT_PTR_NULL(oz_map_find_parts(&m, "instance", "1234567"));
+    CU_ASSERT_PTR_NULL(oz_map_find_parts(&m, "instance", "1234567890"));
+    for (int i = 0; i < COUNT; i++)
+        CU_ASSERT_PTR_EQUAL(oz_map_find(&m, keys[i]), &nodes[i]);
+    oz_map_free(&m);
+}
+
 /* The hash says where a lock's znode is: it must never change. */
 static void test_hash(void)
 {
@@ -400,6 +425,7 @@ int main(int argc, char **argv)
         {"lists", test_list},
         {"maps against a model", test_map},
         {"maps without memory", test_map_without_memory},
+        {"map by parts", test_map_by_parts},
         {"the hash of names", test_hash},
         {"allocation", test_mem},
         {"errors", test_error},
