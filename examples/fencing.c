@@ -11,10 +11,9 @@
 #include <string.h>
 #include <time.h>
 
-static const char schema[] =
-    "CREATE TABLE IF NOT EXISTS counter(one INTEGER PRIMARY KEY CHECK(one = 1), value INTEGER,"
-    " epoch INTEGER);"
-    "INSERT OR IGNORE INTO counter VALUES(1, 0, 0);";
+static const char schema[] = "CREATE TABLE IF NOT EXISTS counter(one INTEGER PRIMARY KEY CHECK(one = 1), value INTEGER,"
+                             " epoch INTEGER);"
+                             "INSERT OR IGNORE INTO counter VALUES(1, 0, 0);";
 static const char count_up[] = "UPDATE counter SET value = value + 1, epoch = ?1 WHERE epoch <= ?1";
 
 /* 1: written; 0: a later master was here before; -1: the database failed. */

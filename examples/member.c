@@ -8,8 +8,7 @@ static void on_event(odezk_cluster *cluster, const odezk_event *e, void *arg)
     (void)cluster;
     (void)arg;
     if (e->type == ODEZK_EVENT_MEMBER)
-        printf("%s %s (incarnation %lld)\n", e->id, odezk_member_change_name(e->change),
-               (long long)e->incarnation);
+        printf("%s %s (incarnation %lld)\n", e->id, odezk_member_change_name(e->change), (long long)e->incarnation);
     else if (e->type == ODEZK_EVENT_SESSION)
         printf("session %s\n", odezk_session_state_name(e->state));
     fflush(stdout);
@@ -21,8 +20,7 @@ static int run(const odezk_config *config, const sigset_t *until)
     int received, err = odezk_cluster_new(config, NULL, &cluster);
 
     if (err == ODEZK_OK)
-        err = odezk_cluster_subscribe(cluster, ODEZK_EVENT_MEMBER | ODEZK_EVENT_SESSION, on_event,
-                                      NULL, NULL);
+        err = odezk_cluster_subscribe(cluster, ODEZK_EVENT_MEMBER | ODEZK_EVENT_SESSION, on_event, NULL, NULL);
     if (err == ODEZK_OK)
         err = odezk_cluster_join(cluster, 10000);
     if (err == ODEZK_OK)

@@ -12,8 +12,7 @@ int main(void)
         fprintf(stderr, "%s\n", odezk_last_error());
     else
         printf("%s%s has 4711, fencing token %lld\n", odezk_cluster_node_id(cluster),
-               odezk_is_master(cluster, NULL) ? " (master)" : "",
-               (long long)odezk_lock_token(lock));
+               odezk_is_master(cluster, NULL) ? " (master)" : "", (long long)odezk_lock_token(lock));
     odezk_lock_free(lock);
     odezk_cluster_free(cluster);
     return failed ? 1 : 0;

@@ -47,10 +47,9 @@ static odezk_cluster *open_cluster(char **argv, const char *id)
     odezk_config *config = NULL;
     odezk_cluster *cluster = NULL;
 
-    if (odezk_config_new(&config) != ODEZK_OK || set(config, "servers", argv[2]) ||
-        set(config, "base", argv[3]) || set(config, "cluster", "c") || set(config, "node-id", id) ||
-        set(config, "session-timeout", argv[4]) || set_helper(config) ||
-        odezk_cluster_new(config, NULL, &cluster) != ODEZK_OK)
+    if (odezk_config_new(&config) != ODEZK_OK || set(config, "servers", argv[2]) || set(config, "base", argv[3]) ||
+        set(config, "cluster", "c") || set(config, "node-id", id) || set(config, "session-timeout", argv[4]) ||
+        set_helper(config) || odezk_cluster_new(config, NULL, &cluster) != ODEZK_OK)
         fprintf(stderr, "claimant %s: %s\n", id, odezk_last_error());
     odezk_config_free(config);
     return cluster;

@@ -95,15 +95,13 @@ static int used(const struct it_claims *claims)
     return count < CLAIMS_MAX ? count : CLAIMS_MAX;
 }
 
-void it_claim(struct it_claims *claims, int claimant, int64_t token, int64_t before_ns,
-              int64_t after_ns)
+void it_claim(struct it_claims *claims, int claimant, int64_t token, int64_t before_ns, int64_t after_ns)
 {
     struct shared *shared = claims->shared;
 
     /* The newest of a claimant is near the end. */
     for (int i = used(claims) - 1; i >= 0; i--)
-        if (atomic_load(&shared->claims[i].token) == token &&
-            shared->claims[i].claimant == claimant) {
+        if (atomic_load(&shared->claims[i].token) == token && shared->claims[i].claimant == claimant) {
             if (before_ns > atomic_load(&shared->claims[i].last))
                 atomic_store(&shared->claims[i].last, before_ns);
             return;
@@ -185,8 +183,7 @@ bool it_pack_start(struct it_pack *pack, const char *what)
     it_inherit(it_claims_fd(pack->claims));
     for (int i = 0; i < IT_PACK; i++) {
         snprintf(number, sizeof number, "%d", i);
-        pack->processes[i] =
-            it_start("it/claimant", number, it_servers(), it_base(), timeout, what, NULL);
+        pack->processes[i] = it_start("it/claimant", number, it_servers(), it_base(), timeout, what, NULL);
         if (!it_expect(pack->processes[i]->log, 10000, "started"))
             return false;
     }
@@ -209,10 +206,9 @@ bool it_pack_stop(struct it_pack *pack)
 
 static void print(const char *what, const struct claim *a, const struct claim *b)
 {
-    it_note("%s: claimant %d, token %" PRId64 ", %" PRId64 " to %" PRId64
-            " ns; claimant %d, token %" PRId64 ", %" PRId64 " to %" PRId64 " ns",
-            what, a->claimant, a->token, a->first, a->last, b->claimant, b->token, b->first,
-            b->last);
+    it_note("%s: claimant %d, token %" PRId64 ", %" PRId64 " to %" PRId64 " ns; claimant %d, token %" PRId64
+            ", %" PRId64 " to %" PRId64 " ns",
+            what, a->claimant, a->token, a->first, a->last, b->claimant, b->token, b->first, b->last);
 }
 
 static bool apart(const struct claim *a, const struct claim *b)

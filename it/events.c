@@ -58,8 +58,7 @@ static char *mastership_line(bool held, int64_t epoch, const char *reason)
 {
     if (held)
         return it_format("mastership began %" PRId64, epoch);
-    return it_format("mastership ended %" PRId64 " %s", epoch,
-                     reason ? reason : "without a reason");
+    return it_format("mastership ended %" PRId64 " %s", epoch, reason ? reason : "without a reason");
 }
 
 static char *master_line(const char *id, int64_t epoch)
@@ -75,8 +74,8 @@ static char *event_line(const odezk_event *event)
     case ODEZK_EVENT_READY:
         return it_format("ready %" PRId64, event->incarnation);
     case ODEZK_EVENT_MEMBER:
-        return it_format("member %s %s %" PRId64, odezk_member_change_name(event->change),
-                         event->id, event->incarnation);
+        return it_format("member %s %s %" PRId64, odezk_member_change_name(event->change), event->id,
+                         event->incarnation);
     case ODEZK_EVENT_MASTER:
         return master_line(event->id, event->epoch);
     case ODEZK_EVENT_MASTERSHIP:
@@ -114,8 +113,8 @@ static char *json_line(const json_t *object)
     if (strcmp(event, "master") == 0)
         return master_line(text(object, "id"), number(object, "epoch"));
     if (strcmp(event, "mastership") == 0)
-        return mastership_line(json_is_true(json_object_get(object, "held")),
-                               number(object, "epoch"), text(object, "reason"));
+        return mastership_line(json_is_true(json_object_get(object, "held")), number(object, "epoch"),
+                               text(object, "reason"));
     if (strcmp(event, "refused") == 0 && text(object, "reason"))
         return it_format("refused %s", text(object, "reason"));
     return NULL;

@@ -368,8 +368,7 @@ static void tell_unclean(void)
 /* The directories that the library makes, and `leader`; nothing else may outlive the nodes. */
 static bool is_directory(const char *path)
 {
-    static const char *const names[] = {"",      "members", "election", "leader",
-                                        "inbox", "locks",   "queue",    "roster"};
+    static const char *const names[] = {"", "members", "election", "leader", "inbox", "locks", "queue", "roster"};
     const char *rest = path + strlen(it.base);
     char name[64];
     int depth = 0;
@@ -523,12 +522,10 @@ struct options {
 
 static bool parse(int argc, char **argv, struct options *options)
 {
-    static const struct option known[] = {{"servers", required_argument, NULL, 's'},
-                                          {"faultless", no_argument, NULL, 'f'},
-                                          {"long", no_argument, NULL, 'l'},
-                                          {"only", required_argument, NULL, 'o'},
-                                          {"verbose", no_argument, NULL, 'v'},
-                                          {0}};
+    static const struct option known[] = {
+        {"servers", required_argument, NULL, 's'}, {"faultless", no_argument, NULL, 'f'},
+        {"long", no_argument, NULL, 'l'},          {"only", required_argument, NULL, 'o'},
+        {"verbose", no_argument, NULL, 'v'},       {0}};
 
     for (int opt; (opt = getopt_long(argc, argv, "", known, NULL)) != -1;) {
         if (opt == 's')
@@ -584,8 +581,7 @@ static void print_line(odezk_log_level level, const char *category, const char *
 
     (void)level;
     (void)arg;
-    fprintf(stderr, "%lld.%03lld %s: %s\n", (long long)(now / 1000), (long long)(now % 1000),
-            category, line);
+    fprintf(stderr, "%lld.%03lld %s: %s\n", (long long)(now / 1000), (long long)(now % 1000), category, line);
 }
 
 static void *do_nothing(void *arg)
@@ -612,8 +608,7 @@ static int run(const char *family, const struct options *options)
     odezk_log_set_callback(options->verbose ? print_line : drop_line, NULL);
     if (options->verbose)
         odezk_log_set_level(ODEZK_LOG_DEBUG);
-    snprintf(title, sizeof title, "%s, %d server%s", family, options->servers,
-             options->servers == 1 ? "" : "s");
+    snprintf(title, sizeof title, "%s, %d server%s", family, options->servers, options->servers == 1 ? "" : "s");
     if (CU_initialize_registry() == CUE_SUCCESS) {
         CU_pSuite suite = CU_add_suite(title, NULL, NULL);
         CU_basic_set_mode(CU_BRM_VERBOSE);
@@ -631,8 +626,7 @@ int it_main(int argc, char **argv, const char *family, const struct it_test *tes
     struct options options = {.servers = 1};
 
     if (!parse(argc, argv, &options)) {
-        fprintf(stderr, "usage: %s [--servers 1|3] [--faultless] [--long] [--only TEST] [--verbose]\n",
-                argv[0]);
+        fprintf(stderr, "usage: %s [--servers 1|3] [--faultless] [--long] [--only TEST] [--verbose]\n", argv[0]);
         return 2;
     }
     signal(SIGPIPE, SIG_IGN);

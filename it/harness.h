@@ -15,12 +15,12 @@
 #include <sys/types.h>
 
 /* Fails the test and ends it; what it made is taken down by the harness. */
-#define NEED(condition)                                                                            \
-    do {                                                                                           \
-        bool it_good = (condition);                                                                \
-        CU_assertImplementation(it_good, __LINE__, #condition, __FILE__, "", CU_FALSE);            \
-        if (!it_good)                                                                              \
-            return;                                                                                \
+#define NEED(condition)                                                                                                \
+    do {                                                                                                               \
+        bool it_good = (condition);                                                                                    \
+        CU_assertImplementation(it_good, __LINE__, #condition, __FILE__, "", CU_FALSE);                                \
+        if (!it_good)                                                                                                  \
+            return;                                                                                                    \
     } while (0)
 
 /* Fails the test and goes on. */
@@ -170,8 +170,8 @@ void it_zk_close(struct it_zk *zk); /* ends its session */
 /* The one that the harness itself uses; made when it is needed. */
 struct it_zk *it_zk(void);
 int it_zk_stat(struct it_zk *zk, const char *path, struct it_stat *stat);
-int it_zk_create(struct it_zk *zk, const char *path, const char *data, bool ephemeral,
-                 bool sequence, char *name, size_t size);
+int it_zk_create(struct it_zk *zk, const char *path, const char *data, bool ephemeral, bool sequence, char *name,
+                 size_t size);
 int it_zk_set(struct it_zk *zk, const char *path, const char *data);
 int it_zk_get(struct it_zk *zk, const char *path, char *data, size_t size);
 int it_zk_delete(struct it_zk *zk, const char *path);
@@ -222,8 +222,7 @@ struct it_claims *it_claims_map(int fd);
 void it_claims_free(struct it_claims *claims);
 /* Any thread or process: `claimant` was asked between the two times and said yes, with this token.
  */
-void it_claim(struct it_claims *claims, int claimant, int64_t token, int64_t before_ns,
-              int64_t after_ns);
+void it_claim(struct it_claims *claims, int claimant, int64_t token, int64_t before_ns, int64_t after_ns);
 int64_t it_boottime_ns(void);
 /* Waits for a grant with a larger token. */
 bool it_claims_wait(const struct it_claims *claims, int ms, int64_t token);

@@ -87,8 +87,7 @@ struct it_process *it_startv(const char *program, const char *const argv[])
     return process;
 }
 
-static struct it_process *start(const char *program, const char *const *first, int count,
-                                va_list rest)
+static struct it_process *start(const char *program, const char *const *first, int count, va_list rest)
 {
     const char *argv[ARGUMENTS_MAX + 1];
     int n = 0;
@@ -114,9 +113,8 @@ struct it_process *it_start(const char *program, ...)
 struct it_process *it_node(const char *id, ...)
 {
     char timeout[16];
-    const char *const first[] = {
-        "odezk",     "node", "--json", "--servers", it_servers(),        "--base", it_base(),
-        "--cluster", "c",    "--id",   id,          "--session-timeout", timeout};
+    const char *const first[] = {"odezk",     "node", "--json", "--servers", it_servers(),        "--base", it_base(),
+                                 "--cluster", "c",    "--id",   id,          "--session-timeout", timeout};
     va_list rest;
 
     snprintf(timeout, sizeof timeout, "%d", it_timeout());

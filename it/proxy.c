@@ -57,8 +57,7 @@ static socklen_t make_name(struct sockaddr_storage *name, const char *address, i
 static int connect_to_server(const struct it_proxy *proxy)
 {
     struct sockaddr_storage name;
-    socklen_t size =
-        make_name(&name, it_server_address(proxy->server), it_server_port(proxy->server));
+    socklen_t size = make_name(&name, it_server_address(proxy->server), it_server_port(proxy->server));
     int fd = socket(name.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
 
     if (fd < 0 || connect(fd, (struct sockaddr *)&name, size) != 0) {
@@ -73,8 +72,7 @@ static int connect_to_server(const struct it_proxy *proxy)
 static void take_client(struct it_proxy *proxy)
 {
     int fd = accept4(proxy->listener, NULL, NULL, SOCK_CLOEXEC), one = 1;
-    int server =
-        fd >= 0 && !proxy->refuse && proxy->count < CHANNELS_MAX ? connect_to_server(proxy) : -1;
+    int server = fd >= 0 && !proxy->refuse && proxy->count < CHANNELS_MAX ? connect_to_server(proxy) : -1;
 
     if (server < 0) {
         if (fd >= 0)
@@ -82,8 +80,7 @@ static void take_client(struct it_proxy *proxy)
         return;
     }
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    proxy->channels[proxy->count++] =
-        (struct channel){.client = fd, .server = server, .answered = true};
+    proxy->channels[proxy->count++] = (struct channel){.client = fd, .server = server, .answered = true};
 }
 
 static void drop_channel(struct it_proxy *proxy, int i)
@@ -94,8 +91,7 @@ static void drop_channel(struct it_proxy *proxy, int i)
 }
 
 /* Each request is its length in four bytes, and then itself. */
-static void count_requests(struct it_proxy *proxy, struct channel *c, const unsigned char *data,
-                           size_t size)
+static void count_requests(struct it_proxy *proxy, struct channel *c, const unsigned char *data, size_t size)
 {
     for (size_t i = 0; i < size;) {
         if (c->body > 0) {
@@ -164,10 +160,8 @@ static void *loop(void *arg)
         fds[0] = (struct pollfd){.fd = proxy->wake, .events = POLLIN};
         fds[1] = (struct pollfd){.fd = hold ? -1 : proxy->listener, .events = POLLIN};
         for (int i = 0; i < channels; i++) {
-            fds[2 + 2 * i] =
-                (struct pollfd){.fd = hold ? -1 : proxy->channels[i].client, .events = POLLIN};
-            fds[3 + 2 * i] =
-                (struct pollfd){.fd = hold ? -1 : proxy->channels[i].server, .events = POLLIN};
+            fds[2 + 2 * i] = (struct pollfd){.fd = hold ? -1 : proxy->channels[i].client, .events = POLLIN};
+            fds[3 + 2 * i] = (struct pollfd){.fd = hold ? -1 : proxy->channels[i].server, .events = POLLIN};
         }
         if (poll(fds, (nfds_t)(2 + 2 * channels), -1) <= 0)
             continue;
@@ -204,8 +198,7 @@ static bool listen_on(struct it_proxy *proxy, int port)
     if (proxy->listener < 0)
         return false;
     setsockopt(proxy->listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    if (bind(proxy->listener, (struct sockaddr *)&name, size) != 0 ||
-        listen(proxy->listener, 16) != 0 ||
+    if (bind(proxy->listener, (struct sockaddr *)&name, size) != 0 || listen(proxy->listener, 16) != 0 ||
         getsockname(proxy->listener, (struct sockaddr *)&name, &size) != 0) {
         close(proxy->listener);
         return false;

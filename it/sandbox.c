@@ -29,8 +29,7 @@ static struct {
 
 static void become(int in, int out, const char *const argv[], pid_t parent)
 {
-    if (prctl(PR_SET_PDEATHSIG, SIGTERM) != 0 || getppid() != parent || dup2(in, 0) < 0 ||
-        dup2(out, 1) < 0)
+    if (prctl(PR_SET_PDEATHSIG, SIGTERM) != 0 || getppid() != parent || dup2(in, 0) < 0 || dup2(out, 1) < 0)
         _exit(127);
     closefrom(3);
     execv(argv[0], (char *const *)argv);
@@ -40,8 +39,7 @@ static void become(int in, int out, const char *const argv[], pid_t parent)
 static bool start_child(int servers, int tick_ms)
 {
     char count[8], tick[16];
-    const char *argv[] = {it_odezk(), "sandbox",   "--servers", count, "--tick",
-                          tick,       "--control", "--json",    NULL};
+    const char *argv[] = {it_odezk(), "sandbox", "--servers", count, "--tick", tick, "--control", "--json", NULL};
     int in[2], out[2];
     pid_t parent = getpid();
 
@@ -82,8 +80,7 @@ static void take_server(int i, const json_t *object)
 {
     const char *address = json_string_value(json_object_get(object, "address"));
 
-    snprintf(sandbox.servers[i].address, sizeof sandbox.servers[i].address, "%s",
-             address ? address : "");
+    snprintf(sandbox.servers[i].address, sizeof sandbox.servers[i].address, "%s", address ? address : "");
     sandbox.servers[i].port = (int)json_integer_value(json_object_get(object, "port"));
 }
 

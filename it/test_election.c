@@ -37,8 +37,7 @@ static bool knows(void *arg)
     struct knowing *knowing = arg;
     odezk_master master;
 
-    return odezk_get_master(knowing->cluster, &master) == ODEZK_OK &&
-           strcmp(master.id, knowing->id) == 0 &&
+    return odezk_get_master(knowing->cluster, &master) == ODEZK_OK && strcmp(master.id, knowing->id) == 0 &&
            (!knowing->epoch || master.epoch == knowing->epoch);
 }
 
@@ -98,8 +97,7 @@ static void *watch(void *arg)
     return NULL;
 }
 
-static void start_watcher(struct watchers *w, struct it_claims *claims, odezk_cluster *cluster,
-                          int number)
+static void start_watcher(struct watchers *w, struct it_claims *claims, odezk_cluster *cluster, int number)
 {
     w->claims = claims;
     w->cluster = cluster;
@@ -222,8 +220,8 @@ static void resign_by_command(void)
     odezk_cluster *nodes[NODES] = {0};
 
     NEED(open_nodes(nodes, NODES));
-    struct it_process *resign = it_start("odezk", "resign", "--servers", it_servers(), "--base",
-                                         it_base(), "--cluster", "c", "--json", "n0", NULL);
+    struct it_process *resign = it_start("odezk", "resign", "--servers", it_servers(), "--base", it_base(), "--cluster",
+                                         "c", "--json", "n0", NULL);
     CHECK(it_exit(resign, 10000) == 0);
     CHECK(it_count(resign->log, "{\"resigned\":\"n0\"}") == 1);
     CHECK(!odezk_is_master(nodes[0], NULL));
@@ -433,8 +431,8 @@ static void partitioned_master(void)
     CHECK(!odezk_is_master(cut, NULL));
     it_proxy_hold(proxy, false);
     good = good && it_expect(log, 2000, "mastership ended * lease") &&
-           it_expect(log, 2 * it_timeout(), "session lost 1") &&
-           it_expect(log, 10000, "session connected 2") && it_expect(log, 10000, "ready *");
+           it_expect(log, 2 * it_timeout(), "session lost 1") && it_expect(log, 10000, "session connected 2") &&
+           it_expect(log, 10000, "ready *");
     good = good && it_expect(at_other, 5000, "member [jr]* cut *");
     stop_watchers(watchers, 2);
     NEED(good);
@@ -515,32 +513,30 @@ static void lost_server(void)
     it_pass(it_timeout());
     CHECK(it_count(log, "session lost *") == 0);
     CHECK(it_count(log, "member left *") == 0);
-    CHECK(it_until(it_timeout(), is_master, nodes[0]) ||
-          it_until(it_timeout(), is_master, nodes[1]) ||
+    CHECK(it_until(it_timeout(), is_master, nodes[0]) || it_until(it_timeout(), is_master, nodes[1]) ||
           it_until(it_timeout(), is_master, nodes[2]));
 }
 
-static const struct it_test tests[] = {
-    {"succession", succession, 0},
-    {"resign to the next", resign_to_the_next, 0},
-    {"resign alone", resign_alone, 0},
-    {"resign another", resign_another, 0},
-    {"resign the only one", resign_the_only_one, 0},
-    {"resign by command", resign_by_command, 0},
-    {"observers are never master", observers_are_never_master, 0},
-    {"one at a time", one_at_a_time, 0},
-    {"killed master", killed_master, IT_FAULTS},
-    {"stopped master", stopped_master, IT_FAULTS},
-    {"stopped for about the lease", stopped_for_about_the_lease, IT_FAULTS},
-    {"short disconnection", short_disconnection, IT_FAULTS},
-    {"paused servers", paused_servers, IT_FAULTS},
-    {"long absence of the ensemble", long_absence_of_the_ensemble, IT_FAULTS},
-    {"partitioned master", partitioned_master, IT_FAULTS},
-    {"election znode removed", removed_seat, 0},
-    {"leader znode removed", removed_leader_znode, 0},
-    {"expired master", expired_master, IT_FAULTS},
-    {"lost server", lost_server, IT_FAULTS | IT_QUORUM},
-    {0}};
+static const struct it_test tests[] = {{"succession", succession, 0},
+                                       {"resign to the next", resign_to_the_next, 0},
+                                       {"resign alone", resign_alone, 0},
+                                       {"resign another", resign_another, 0},
+                                       {"resign the only one", resign_the_only_one, 0},
+                                       {"resign by command", resign_by_command, 0},
+                                       {"observers are never master", observers_are_never_master, 0},
+                                       {"one at a time", one_at_a_time, 0},
+                                       {"killed master", killed_master, IT_FAULTS},
+                                       {"stopped master", stopped_master, IT_FAULTS},
+                                       {"stopped for about the lease", stopped_for_about_the_lease, IT_FAULTS},
+                                       {"short disconnection", short_disconnection, IT_FAULTS},
+                                       {"paused servers", paused_servers, IT_FAULTS},
+                                       {"long absence of the ensemble", long_absence_of_the_ensemble, IT_FAULTS},
+                                       {"partitioned master", partitioned_master, IT_FAULTS},
+                                       {"election znode removed", removed_seat, 0},
+                                       {"leader znode removed", removed_leader_znode, 0},
+                                       {"expired master", expired_master, IT_FAULTS},
+                                       {"lost server", lost_server, IT_FAULTS | IT_QUORUM},
+                                       {0}};
 
 int main(int argc, char **argv)
 {

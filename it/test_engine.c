@@ -16,8 +16,7 @@ static struct it_process *nodes[NODES];
 
 static void remove_files(void)
 {
-    static const char *const names[] = {"ode-axis2.properties", "jobs", "jobs-wal", "jobs-shm",
-                                        "jobs-journal"};
+    static const char *const names[] = {"ode-axis2.properties", "jobs", "jobs-wal", "jobs-shm", "jobs-journal"};
     char path[128];
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
@@ -40,9 +39,7 @@ static bool make_files(void)
     FILE *file = fopen(path, "we");
     if (!file)
         return false;
-    fprintf(file,
-            "ode-axis2.clustering.zookeeper.base=%s\node-axis2.clustering.zookeeper.cluster=c\n",
-            it_base());
+    fprintf(file, "ode-axis2.clustering.zookeeper.base=%s\node-axis2.clustering.zookeeper.cluster=c\n", it_base());
     return fclose(file) == 0;
 }
 
@@ -52,8 +49,8 @@ static bool start_node(int i)
 
     snprintf(id, sizeof id, "n%d", i);
     snprintf(timeout, sizeof timeout, "%d", it_timeout());
-    nodes[i] = it_start("examples/engine/engine", "node", "--db", db, "--config", dir, "--servers",
-                        it_servers(), "--id", id, "--session-timeout", timeout, NULL);
+    nodes[i] = it_start("examples/engine/engine", "node", "--db", db, "--config", dir, "--servers", it_servers(),
+                        "--id", id, "--session-timeout", timeout, NULL);
     return it_expect(nodes[i]->log, 10000, "*: joined as incarnation *") != NULL;
 }
 
@@ -68,17 +65,15 @@ static bool start_nodes(void)
 
 static bool submit(const char *jobs, const char *spread_ms)
 {
-    struct it_process *process =
-        it_start("examples/engine/engine", "submit", "--db", db, "--jobs", jobs, "--nodes",
-                 "n0,n1,n2", "--instances", "10", "--spread", spread_ms, "--work", "2", NULL);
+    struct it_process *process = it_start("examples/engine/engine", "submit", "--db", db, "--jobs", jobs, "--nodes",
+                                          "n0,n1,n2", "--instances", "10", "--spread", spread_ms, "--work", "2", NULL);
 
     return it_exit(process, 10000) == 0;
 }
 
 static bool verify(const char *wait_ms, int expected)
 {
-    struct it_process *process =
-        it_start("examples/engine/engine", "verify", "--db", db, "--wait", wait_ms, NULL);
+    struct it_process *process = it_start("examples/engine/engine", "verify", "--db", db, "--wait", wait_ms, NULL);
     int code = it_exit(process, 120000);
 
     if (code != expected)
@@ -204,15 +199,14 @@ static void restarted_servers(void)
     remove_files();
 }
 
-static const struct it_test tests[] = {
-    {"each once", each_once, 0},
-    {"verify tells what is missing", verify_tells_what_is_missing, 0},
-    {"killed master", killed_master, IT_FAULTS},
-    {"restarted nodes", restarted_nodes, IT_FAULTS},
-    {"stopped node", stopped_node, IT_FAULTS},
-    {"all die", all_die, IT_FAULTS},
-    {"restarted servers", restarted_servers, IT_FAULTS},
-    {0}};
+static const struct it_test tests[] = {{"each once", each_once, 0},
+                                       {"verify tells what is missing", verify_tells_what_is_missing, 0},
+                                       {"killed master", killed_master, IT_FAULTS},
+                                       {"restarted nodes", restarted_nodes, IT_FAULTS},
+                                       {"stopped node", stopped_node, IT_FAULTS},
+                                       {"all die", all_die, IT_FAULTS},
+                                       {"restarted servers", restarted_servers, IT_FAULTS},
+                                       {0}};
 
 int main(int argc, char **argv)
 {

@@ -65,8 +65,7 @@ static void on_end(int error, odezk_lock *lock, void *arg)
 
 static int begin(struct attempt *attempt, odezk_cluster *cluster, const char *key, int wait_ms)
 {
-    return odezk_lock_acquire_async(cluster, SPACE, key, wait_ms, on_end, attempt,
-                                    &attempt->request);
+    return odezk_lock_acquire_async(cluster, SPACE, key, wait_ms, on_end, attempt, &attempt->request);
 }
 
 static bool has_ended(void *arg)
@@ -82,8 +81,7 @@ static bool ends_with(struct attempt *attempt, int ms, int error)
     }
     if (attempt->error != error)
         it_note("the attempt ended with %s", odezk_errname(attempt->error));
-    return attempt->error == error && attempt->calls == 1 &&
-           (attempt->lock != NULL) == (error == ODEZK_OK);
+    return attempt->error == error && attempt->calls == 1 && (attempt->lock != NULL) == (error == ODEZK_OK);
 }
 
 /* Releases, and says how that ended. */
@@ -151,8 +149,7 @@ static void same_key_again(void)
     for (int i = 0; i < 200; i++) {
         odezk_lock *lock = NULL;
         NEED(odezk_lock_acquire(a, SPACE, "k", i % 2, &lock) == ODEZK_OK);
-        CHECK(odezk_lock_token(lock) > last ||
-              (odezk_lock_token(lock) == last && odezk_lock_serial(lock) > serial));
+        CHECK(odezk_lock_token(lock) > last || (odezk_lock_token(lock) == last && odezk_lock_serial(lock) > serial));
         last = odezk_lock_token(lock);
         serial = odezk_lock_serial(lock);
         CHECK(give_back(lock) == ODEZK_OK);
@@ -207,11 +204,10 @@ static void arguments(void)
 static void odd_keys(void)
 {
     static char longest[513];
-    static const char *const keys[] = {
-        "a/b",  "/",    "//",           ".",         "..",       "...",
-        "%",    "%2F",  "a%2Fb",        "a#b",       "a b",      " ",
-        "\n",   "\x01", "\x7f",         "zookeeper", "\xc3\xbc", "\xf0\x9f\x94\x92",
-        "a\\b", "?*[",  "a#0000000001", "..#",       "k#1.2",    longest};
+    static const char *const keys[] = {"a/b",  "/",    "//",           ".",         "..",       "...",
+                                       "%",    "%2F",  "a%2Fb",        "a#b",       "a b",      " ",
+                                       "\n",   "\x01", "\x7f",         "zookeeper", "\xc3\xbc", "\xf0\x9f\x94\x92",
+                                       "a\\b", "?*[",  "a#0000000001", "..#",       "k#1.2",    longest};
     enum { COUNT = sizeof keys / sizeof *keys };
     odezk_cluster *a = it_join(ODEZK_ROLE_CLIENT, NULL), *b = it_join(ODEZK_ROLE_CLIENT, NULL);
     odezk_lock *locks[COUNT] = {0}, *other = NULL;
@@ -288,9 +284,9 @@ static void order_of_processes(void)
 
     NEED(odezk_lock_acquire(holder, SPACE, "k", 0, &lock) == ODEZK_OK);
     for (int i = 0; i < COUNT; i++) {
-        processes[i] = it_start("odezk", "exec", "--servers", it_servers(), "--base", it_base(),
-                                "--cluster", "c", "--space", SPACE, "--lock", "k", "--", "sh", "-c",
-                                "echo \"token $ODEZK_FENCING_TOKEN\"", NULL);
+        processes[i] =
+            it_start("odezk", "exec", "--servers", it_servers(), "--base", it_base(), "--cluster", "c", "--space",
+                     SPACE, "--lock", "k", "--", "sh", "-c", "echo \"token $ODEZK_FENCING_TOKEN\"", NULL);
         NEED(wait_for_waiting(i + 1));
     }
     CHECK(give_back(lock) == ODEZK_OK);
@@ -436,8 +432,8 @@ static void cancel_at_any_moment(void)
         odezk_lock *lock = NULL;
         if (i % 2)
             NEED(odezk_lock_acquire(b, SPACE, "k", 2000, &lock) == ODEZK_OK);
-        NEED(odezk_lock_acquire_async(a, SPACE, "k", it_ms(30000), on_race_end, &race,
-                                      &race.attempt.request) == ODEZK_OK);
+        NEED(odezk_lock_acquire_async(a, SPACE, "k", it_ms(30000), on_race_end, &race, &race.attempt.request) ==
+             ODEZK_OK);
         usleep((useconds_t)(i * 37 % 2500));
         if (i % 20 == 1) /* certainly before the grant */
             cancel_race(&race);
@@ -667,8 +663,7 @@ static void *count(void *arg)
 
     for (int i = 0; i < counting->times; i++) {
         odezk_lock *lock = NULL;
-        if (odezk_lock_acquire(counting->cluster, SPACE, "counter", it_ms(60000), &lock) !=
-            ODEZK_OK) {
+        if (odezk_lock_acquire(counting->cluster, SPACE, "counter", it_ms(60000), &lock) != ODEZK_OK) {
             counting->failed++;
             continue;
         }
@@ -741,8 +736,7 @@ static void broken_connections(void)
     NEED(cutting.proxy != NULL);
     snprintf(servers, sizeof servers, "127.0.0.1:%d", it_proxy_port(cutting.proxy));
     for (int i = 0; i < HANDLES; i++) {
-        odezk_config *config =
-            it_config(NULL, "servers", servers, "operation-timeout", "60000", NULL);
+        odezk_config *config = it_config(NULL, "servers", servers, "operation-timeout", "60000", NULL);
         counting[i].cluster = it_new(ODEZK_ROLE_CLIENT, config);
         counting[i].counter = &value;
         counting[i].newest = &newest;
@@ -795,8 +789,7 @@ static void timeouts_on_broken_connections(void)
     NEED(cutting.proxy != NULL);
     snprintf(servers, sizeof servers, "127.0.0.1:%d", it_proxy_port(cutting.proxy));
     for (int i = 0; i < HANDLES; i++) {
-        odezk_config *config =
-            it_config(NULL, "servers", servers, "operation-timeout", "60000", NULL);
+        odezk_config *config = it_config(NULL, "servers", servers, "operation-timeout", "60000", NULL);
         counting[i].cluster = it_new(ODEZK_ROLE_CLIENT, config);
         counting[i].times = TIMES;
         odezk_config_free(config);
@@ -823,9 +816,9 @@ static void killed_holder(void)
 
     it_set_timeout(IT_SHORT);
     odezk_cluster *a = it_join(ODEZK_ROLE_CLIENT, NULL);
-    holder = it_start("odezk", "exec", "--servers", it_servers(), "--base", it_base(), "--cluster",
-                      "c", "--session-timeout", "2000", "--space", SPACE, "--lock", "k", "--", "sh",
-                      "-c", "echo held; exec sleep 60", NULL);
+    holder =
+        it_start("odezk", "exec", "--servers", it_servers(), "--base", it_base(), "--cluster", "c", "--session-timeout",
+                 "2000", "--space", SPACE, "--lock", "k", "--", "sh", "-c", "echo held; exec sleep 60", NULL);
     NEED(it_expect(holder->log, 10000, "held"));
     CHECK(odezk_lock_acquire(a, SPACE, "k", 0, &lock) == ODEZK_EBUSY);
     it_signal(holder, SIGKILL);
@@ -845,8 +838,8 @@ static void killed_waiter(void)
 
     NEED(odezk_lock_acquire(a, SPACE, "k", 0, &lock) == ODEZK_OK);
     struct it_process *waiter =
-        it_start("odezk", "exec", "--servers", it_servers(), "--base", it_base(), "--cluster", "c",
-                 "--session-timeout", "2000", "--space", SPACE, "--lock", "k", "--", "true", NULL);
+        it_start("odezk", "exec", "--servers", it_servers(), "--base", it_base(), "--cluster", "c", "--session-timeout",
+                 "2000", "--space", SPACE, "--lock", "k", "--", "true", NULL);
     NEED(wait_for_waiting(1));
     NEED(begin(&behind, b, "k", it_ms(30000)) == ODEZK_OK);
     NEED(wait_for_waiting(2));
@@ -943,37 +936,36 @@ static void removed_directories(void)
     }
 }
 
-static const struct it_test tests[] = {
-    {"take and give", take_and_give, 0},
-    {"free keys need no wait", free_keys_need_no_wait, 0},
-    {"same key again", same_key_again, 0},
-    {"waits end in time", waits_end_in_time, 0},
-    {"arguments", arguments, 0},
-    {"odd keys", odd_keys, 0},
-    {"two spaces", two_spaces, 0},
-    {"first come, first served", first_come_first_served, 0},
-    {"order of processes", order_of_processes, 0},
-    {"order within a process", order_within_a_process, 0},
-    {"no starvation", no_starvation, 0},
-    {"cancel", cancel, 0},
-    {"cancel at any moment", cancel_at_any_moment, 0},
-    {"closing ends attempts", closing_ends_attempts, 0},
-    {"by key", by_key, 0},
-    {"by key after a loss", by_key_after_a_loss, IT_FAULTS},
-    {"lost with the session", lost_with_the_session, IT_FAULTS},
-    {"lost with the handle", lost_with_the_handle, 0},
-    {"lost with the lease", lost_with_the_lease, IT_FAULTS},
-    {"released by another thread", released_by_another_thread, 0},
-    {"a counter, 3 handles, 60 threads", counter, 0},
-    {"broken connections", broken_connections, IT_FAULTS},
-    {"time-outs on broken connections", timeouts_on_broken_connections, IT_FAULTS},
-    {"killed holder", killed_holder, IT_FAULTS},
-    {"killed waiter", killed_waiter, IT_FAULTS},
-    {"stopped holder", stopped_holder, IT_FAULTS},
-    {"kept over a server restart", kept_over_a_server_restart, IT_FAULTS},
-    {"unreachable servers", unreachable, 0},
-    {"removed directories", removed_directories, 0},
-    {0}};
+static const struct it_test tests[] = {{"take and give", take_and_give, 0},
+                                       {"free keys need no wait", free_keys_need_no_wait, 0},
+                                       {"same key again", same_key_again, 0},
+                                       {"waits end in time", waits_end_in_time, 0},
+                                       {"arguments", arguments, 0},
+                                       {"odd keys", odd_keys, 0},
+                                       {"two spaces", two_spaces, 0},
+                                       {"first come, first served", first_come_first_served, 0},
+                                       {"order of processes", order_of_processes, 0},
+                                       {"order within a process", order_within_a_process, 0},
+                                       {"no starvation", no_starvation, 0},
+                                       {"cancel", cancel, 0},
+                                       {"cancel at any moment", cancel_at_any_moment, 0},
+                                       {"closing ends attempts", closing_ends_attempts, 0},
+                                       {"by key", by_key, 0},
+                                       {"by key after a loss", by_key_after_a_loss, IT_FAULTS},
+                                       {"lost with the session", lost_with_the_session, IT_FAULTS},
+                                       {"lost with the handle", lost_with_the_handle, 0},
+                                       {"lost with the lease", lost_with_the_lease, IT_FAULTS},
+                                       {"released by another thread", released_by_another_thread, 0},
+                                       {"a counter, 3 handles, 60 threads", counter, 0},
+                                       {"broken connections", broken_connections, IT_FAULTS},
+                                       {"time-outs on broken connections", timeouts_on_broken_connections, IT_FAULTS},
+                                       {"killed holder", killed_holder, IT_FAULTS},
+                                       {"killed waiter", killed_waiter, IT_FAULTS},
+                                       {"stopped holder", stopped_holder, IT_FAULTS},
+                                       {"kept over a server restart", kept_over_a_server_restart, IT_FAULTS},
+                                       {"unreachable servers", unreachable, 0},
+                                       {"removed directories", removed_directories, 0},
+                                       {0}};
 
 int main(int argc, char **argv)
 {

@@ -81,8 +81,7 @@ static void join_and_leave(void)
     CHECK(sees(a, 2000, "a "));
     CHECK(it_count(at_a, "member joined b *") == 1);
     CHECK(it_count(at_a, "member left *") == 1);
-    CHECK(it_number(it_last(at_a, "member joined b *")) ==
-          it_number(it_last(at_a, "member left b *")));
+    CHECK(it_number(it_last(at_a, "member joined b *")) == it_number(it_last(at_a, "member left b *")));
     it_free(a);
 }
 
@@ -263,8 +262,7 @@ static void duplicate_in_one_process(void)
     check_refusal(second, at_second, (long)getpid(), host);
     it_free(second);
     CHECK(sees(first, 2000, "a "));
-    CHECK(it_count(at_first, "member left *") == 0 &&
-          it_count(at_first, "member restarted *") == 0);
+    CHECK(it_count(at_first, "member left *") == 0 && it_count(at_first, "member restarted *") == 0);
     CHECK(it_zk_count(it_path("members"), "a#*") == 1);
 }
 
@@ -298,8 +296,7 @@ static bool make_far(struct far *far)
 
     it_free(a);
     far->zk = it_zk_open(it_servers(), it_timeout());
-    return it_zk_create(far->zk, it_path("members/a#"), far_text, true, true, far->path,
-                        sizeof far->path) == IT_OK;
+    return it_zk_create(far->zk, it_path("members/a#"), far_text, true, true, far->path, sizeof far->path) == IT_OK;
 }
 
 static void *keep_writing(void *arg)
@@ -483,24 +480,23 @@ static void foreign_names(void)
     CHECK(it_count(log, "member *") == 2);
 }
 
-static const struct it_test tests[] = {
-    {"join and leave", join_and_leave, 0},
-    {"the present state is replayed", replay, 0},
-    {"no change is lost", none_is_lost, 0},
-    {"a client is no member and makes nothing", client_is_no_member, 0},
-    {"metadata", metadata, 0},
-    {"duplicate id in one process", duplicate_in_one_process, 0},
-    {"duplicate id of another process", duplicate_of_another_process, 0},
-    {"duplicate id of another host", duplicate_of_another_host, 0},
-    {"waits for a silent former life", waits_for_a_silent_former_life, IT_FAULTS},
-    {"clean restart", clean_restart, 0},
-    {"restart after a kill", restart_after_a_kill, IT_FAULTS},
-    {"killed while it waits", killed_while_it_waits, IT_FAULTS},
-    {"a kill is noticed once", kill_is_noticed_once, IT_FAULTS},
-    {"member znode removed", removed_by_a_foreign_hand, 0},
-    {"expired session", expired_session, IT_FAULTS},
-    {"foreign names among the members", foreign_names, 0},
-    {0}};
+static const struct it_test tests[] = {{"join and leave", join_and_leave, 0},
+                                       {"the present state is replayed", replay, 0},
+                                       {"no change is lost", none_is_lost, 0},
+                                       {"a client is no member and makes nothing", client_is_no_member, 0},
+                                       {"metadata", metadata, 0},
+                                       {"duplicate id in one process", duplicate_in_one_process, 0},
+                                       {"duplicate id of another process", duplicate_of_another_process, 0},
+                                       {"duplicate id of another host", duplicate_of_another_host, 0},
+                                       {"waits for a silent former life", waits_for_a_silent_former_life, IT_FAULTS},
+                                       {"clean restart", clean_restart, 0},
+                                       {"restart after a kill", restart_after_a_kill, IT_FAULTS},
+                                       {"killed while it waits", killed_while_it_waits, IT_FAULTS},
+                                       {"a kill is noticed once", kill_is_noticed_once, IT_FAULTS},
+                                       {"member znode removed", removed_by_a_foreign_hand, 0},
+                                       {"expired session", expired_session, IT_FAULTS},
+                                       {"foreign names among the members", foreign_names, 0},
+                                       {0}};
 
 int main(int argc, char **argv)
 {

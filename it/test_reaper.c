@@ -99,8 +99,8 @@ static struct it_process *start_victim(const char *mode, const char *setting, co
 
     snprintf(timeout, sizeof timeout, "%d", it_timeout());
     snprintf(helper, sizeof helper, "%s", it_program("odezk-reaper"));
-    return it_start("it/victim", it_servers(), it_base(), timeout, "v", mode, "crash-leave-helper",
-                    helper, setting, value, NULL);
+    return it_start("it/victim", it_servers(), it_base(), timeout, "v", mode, "crash-leave-helper", helper, setting,
+                    value, NULL);
 }
 
 static struct it_log *watch(void)
@@ -112,8 +112,7 @@ static struct it_log *watch(void)
 
 static bool joined(struct it_process *victim, struct it_log *log)
 {
-    return it_expect(victim->log, it_ms(READY_MS), "ready") &&
-           it_expect(log, 5000, "member joined v *");
+    return it_expect(victim->log, it_ms(READY_MS), "ready") && it_expect(log, 5000, "member joined v *");
 }
 
 /* How long it took until the others were told, in milliseconds; -1: longer than `most`. */
@@ -152,9 +151,8 @@ static int compare_times(const void *a, const void *b)
 static void tell_times(int64_t *times, int count)
 {
     qsort(times, (size_t)count, sizeof *times, compare_times);
-    it_note("SIGKILL to \"left\", %d times: p50 %lld ms, p99 %lld ms (session timeout %d ms)",
-            count, (long long)times[count / 2], (long long)times[(count * 99 - 1) / 100],
-            it_timeout());
+    it_note("SIGKILL to \"left\", %d times: p50 %lld ms, p99 %lld ms (session timeout %d ms)", count,
+            (long long)times[count / 2], (long long)times[(count * 99 - 1) / 100], it_timeout());
 }
 
 static void killed(void)
@@ -176,8 +174,7 @@ static void killed(void)
 
 static bool leads(int number)
 {
-    struct sockaddr_in to = {.sin_family = AF_INET,
-                             .sin_port = htons((uint16_t)it_server_port(number))};
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)it_server_port(number))};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     char answer[4096];
     size_t length = 0;
@@ -275,9 +272,8 @@ static void lock_of_a_killed_command(void)
 
     snprintf(timeout, sizeof timeout, "%d", it_timeout());
     struct it_process *tool =
-        it_start("odezk", "exec", "--servers", it_servers(), "--base", it_base(), "--cluster", "c",
-                 "--session-timeout", timeout, "--lock", "k", "--", "sh", "-c",
-                 "echo held; exec sleep 1000", NULL);
+        it_start("odezk", "exec", "--servers", it_servers(), "--base", it_base(), "--cluster", "c", "--session-timeout",
+                 timeout, "--lock", "k", "--", "sh", "-c", "echo held; exec sleep 1000", NULL);
     NEED(it_expect(tool->log, it_ms(READY_MS), "held"));
     NEED(odezk_lock_acquire(client, "default", "k", 0, &lock) == ODEZK_EBUSY);
     NEED(helper_of(tool) > 0);
@@ -436,8 +432,7 @@ static void no_such_helper(void)
 {
     it_set_timeout(IT_SHORT);
     struct it_log *log = watch();
-    struct it_process *victim =
-        start_victim("plain", "crash-leave-helper", "/nowhere/odezk-reaper");
+    struct it_process *victim = start_victim("plain", "crash-leave-helper", "/nowhere/odezk-reaper");
 
     NEED(joined(victim, log));
     CHECK(by_timeout(kill_victim(victim, log)));
@@ -523,8 +518,7 @@ static void small_and_alone(void)
     check_secrets(helper);
     CHECK(proc_number(helper, "status", "Threads:") == 1);
     CHECK(proc_number(helper, "status", "PPid:") != victim->pid);
-    long rss = proc_number(helper, "status", "VmRSS:"),
-         own = proc_number(helper, "status", "RssAnon:");
+    long rss = proc_number(helper, "status", "VmRSS:"), own = proc_number(helper, "status", "RssAnon:");
     it_note("the helper: %ld kB resident, of which %ld kB its own", rss, own);
     CHECK(rss > 0 && rss < RSS_MAX_KB);
     it_signal(victim, SIGUSR1);

@@ -70,8 +70,8 @@ static bool open_node(int i)
     snprintf(id, sizeof id, "n%d", i);
     view->cluster = it_open(ODEZK_ROLE_MEMBER, id);
     return view->cluster &&
-           odezk_cluster_subscribe(view->cluster, ODEZK_EVENT_MEMBER | ODEZK_EVENT_READY, on_event,
-                                   view, NULL) == ODEZK_OK &&
+           odezk_cluster_subscribe(view->cluster, ODEZK_EVENT_MEMBER | ODEZK_EVENT_READY, on_event, view, NULL) ==
+               ODEZK_OK &&
            odezk_cluster_start(view->cluster) == ODEZK_OK;
 }
 

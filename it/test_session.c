@@ -22,8 +22,8 @@ static const char *_Atomic addresses[4]; /* of "several.test"; none: it does not
 static atomic_int look_ups;
 
 /* Takes the place of the C library's, for the ZooKeeper client and for ours. */
-int getaddrinfo(const char *restrict name, const char *restrict service,
-                const struct addrinfo *restrict hints, struct addrinfo **restrict found)
+int getaddrinfo(const char *restrict name, const char *restrict service, const struct addrinfo *restrict hints,
+                struct addrinfo **restrict found)
 {
     int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
     struct addrinfo **end = found;
@@ -74,8 +74,7 @@ static odezk_session_info look(odezk_cluster *cluster)
 static bool is(int error, int wanted)
 {
     if (error != wanted)
-        it_note("%s instead of %s: %s", odezk_errname(error), odezk_errname(wanted),
-                odezk_last_error());
+        it_note("%s instead of %s: %s", odezk_errname(error), odezk_errname(wanted), odezk_last_error());
     return error == wanted;
 }
 
@@ -491,8 +490,7 @@ static void close_while_it_waits(void)
     char path[512];
 
     it_free(it_join(ODEZK_ROLE_MEMBER, "other")); /* makes the directories */
-    NEED(it_zk_create(it_zk(), it_path("members/a#"), "host=far\npid=1\n", true, true, path,
-                      sizeof path) == IT_OK);
+    NEED(it_zk_create(it_zk(), it_path("members/a#"), "host=far\npid=1\n", true, true, path, sizeof path) == IT_OK);
     CHECK(is(odezk_cluster_join(a, 300), ODEZK_ETIMEDOUT));
     CHECK(time_close(a) < HEALTHY_CLOSE_MS);
     CHECK(it_zk_count(it_path("members"), "*") == 1);
@@ -549,8 +547,7 @@ static bool four_wait(void *arg)
 
 static void close_ends_blocking_calls(void)
 {
-    static void *(*const calls[])(void *) = {block_in_join, block_in_lock, block_in_status,
-                                             block_in_resign};
+    static void *(*const calls[])(void *) = {block_in_join, block_in_lock, block_in_status, block_in_resign};
     struct it_proxy *proxy = it_proxy_new("127.0.0.1", 0, 1);
     struct blocked blocked = {0};
     pthread_t threads[4];
@@ -633,8 +630,7 @@ static void call_what_blocks(struct inside *in)
     expect(in, odezk_cluster_close(in->cluster) == ODEZK_EINCALLBACK, "close");
     expect(in, odezk_cluster_status(in->cluster, 1000, &status) == ODEZK_EINCALLBACK, "status");
     expect(in, odezk_resign_node(in->cluster, "b", 1000) == ODEZK_EINCALLBACK, "resign_node");
-    expect(in, odezk_lock_acquire(in->cluster, "s", "k", 1000, &lock) == ODEZK_EINCALLBACK,
-           "lock_acquire");
+    expect(in, odezk_lock_acquire(in->cluster, "s", "k", 1000, &lock) == ODEZK_EINCALLBACK, "lock_acquire");
     odezk_cluster_free(in->cluster); /* does nothing here */
 }
 
@@ -653,9 +649,7 @@ static void call_what_does_not(struct inside *in)
     expect(in, odezk_cluster_node_id(in->cluster) != NULL, "node_id");
     expect(in, odezk_cluster_set_metadata(in->cluster, "k", "v") == ODEZK_OK, "set_metadata");
     expect(in, odezk_cluster_session(in->cluster, &info) == ODEZK_OK, "session");
-    expect(in,
-           odezk_cluster_subscribe(in->cluster, ODEZK_EVENT_ALL, on_nothing, NULL, &subscription) ==
-               ODEZK_OK,
+    expect(in, odezk_cluster_subscribe(in->cluster, ODEZK_EVENT_ALL, on_nothing, NULL, &subscription) == ODEZK_OK,
            "subscribe");
     odezk_cluster_unsubscribe(in->cluster, subscription);
     expect(in, odezk_members(in->cluster, &list) == ODEZK_OK, "members");
@@ -664,9 +658,7 @@ static void call_what_does_not(struct inside *in)
     expect(in, odezk_get_master(in->cluster, &master) == ODEZK_OK, "get_master");
     rc = odezk_resign(in->cluster);
     expect(in, rc == ODEZK_OK || rc == ODEZK_ENOTHELD, "resign");
-    expect(in,
-           odezk_lock_acquire_async(in->cluster, "inner", "k", 0, on_inner_end, in, &request) ==
-               ODEZK_OK,
+    expect(in, odezk_lock_acquire_async(in->cluster, "inner", "k", 0, on_inner_end, in, &request) == ODEZK_OK,
            "lock_acquire_async");
     odezk_lock_cancel(request);
     expect(in, odezk_config_new(&config) == ODEZK_OK, "config_new");
@@ -686,8 +678,7 @@ static void on_event_call_all(odezk_cluster *cluster, const odezk_event *event, 
     struct inside *in = arg;
 
     (void)cluster;
-    if (event->type == ODEZK_EVENT_READY || event->type == ODEZK_EVENT_MEMBER ||
-        event->type == ODEZK_EVENT_MASTERSHIP)
+    if (event->type == ODEZK_EVENT_READY || event->type == ODEZK_EVENT_MEMBER || event->type == ODEZK_EVENT_MASTERSHIP)
         call_all(in);
     in->events++;
 }
@@ -729,11 +720,9 @@ static void calls_from_callbacks(void)
     struct inside in = {.cluster = it_open(ODEZK_ROLE_MEMBER, "a")};
     odezk_lock_request *request = NULL;
 
-    NEED(odezk_cluster_subscribe(in.cluster, ODEZK_EVENT_ALL, on_event_call_all, &in,
-                                 &in.subscription) == ODEZK_OK);
+    NEED(odezk_cluster_subscribe(in.cluster, ODEZK_EVENT_ALL, on_event_call_all, &in, &in.subscription) == ODEZK_OK);
     NEED(odezk_cluster_join(in.cluster, it_ms(10000)) == ODEZK_OK);
-    NEED(odezk_lock_acquire_async(in.cluster, "s", "k", 0, on_end_call_all, &in, &request) ==
-         ODEZK_OK);
+    NEED(odezk_lock_acquire_async(in.cluster, "s", "k", 0, on_end_call_all, &in, &request) == ODEZK_OK);
     NEED(it_until(10000, ended, &in));
     NEED(odezk_lock_on_lost(in.lock, on_lost_call_all, &in) == ODEZK_OK);
     NEED(it_zk_expire(look(in.cluster).session_id));
@@ -759,8 +748,7 @@ static void closed_from_a_callback(void)
 {
     struct inside in = {.cluster = it_open(ODEZK_ROLE_MEMBER, "a")};
 
-    NEED(odezk_cluster_subscribe(in.cluster, ODEZK_EVENT_ALL, on_event_close, &in, NULL) ==
-         ODEZK_OK);
+    NEED(odezk_cluster_subscribe(in.cluster, ODEZK_EVENT_ALL, on_event_close, &in, NULL) == ODEZK_OK);
     NEED(odezk_cluster_start(in.cluster) == ODEZK_OK);
     NEED(it_until(10000, ended, &in));
     CHECK(odezk_cluster_close(in.cluster) == ODEZK_OK);
@@ -781,8 +769,7 @@ static void unsubscribed_from_its_callback(void)
 {
     struct inside in = {.cluster = it_open(ODEZK_ROLE_MEMBER, "a")};
 
-    NEED(odezk_cluster_subscribe(in.cluster, ODEZK_EVENT_ALL, on_event_unsubscribe, &in,
-                                 &in.subscription) == ODEZK_OK);
+    NEED(odezk_cluster_subscribe(in.cluster, ODEZK_EVENT_ALL, on_event_unsubscribe, &in, &in.subscription) == ODEZK_OK);
     NEED(it_until(5000, ended, &in));
     NEED(odezk_cluster_join(in.cluster, it_ms(10000)) == ODEZK_OK);
     it_free(in.cluster);
@@ -810,8 +797,7 @@ static void slow_callback(void)
     it_set_timeout(IT_SHORT);
     in.cluster = it_open(ODEZK_ROLE_MEMBER, "a");
     in.ends = 3 * it_timeout() / 500; /* so many halves of a second */
-    NEED(odezk_cluster_subscribe(in.cluster, ODEZK_EVENT_ALL, on_event_dawdle, &in, NULL) ==
-         ODEZK_OK);
+    NEED(odezk_cluster_subscribe(in.cluster, ODEZK_EVENT_ALL, on_event_dawdle, &in, NULL) == ODEZK_OK);
     NEED(odezk_cluster_join(in.cluster, it_ms(10000)) == ODEZK_OK);
     NEED(it_until(4 * it_timeout(), was_lost, &in));
     struct it_log *log = it_events(in.cluster);
@@ -862,10 +848,8 @@ static int look_in_child(odezk_cluster *cluster, odezk_lock *lock)
 
     if (odezk_is_master(cluster, NULL) || odezk_lock_is_valid(lock))
         return 1;
-    if (odezk_cluster_start(cluster) != ODEZK_EFORKED ||
-        odezk_cluster_join(cluster, 0) != ODEZK_EFORKED ||
-        odezk_cluster_close(cluster) != ODEZK_EFORKED ||
-        odezk_cluster_session(cluster, &info) != ODEZK_EFORKED ||
+    if (odezk_cluster_start(cluster) != ODEZK_EFORKED || odezk_cluster_join(cluster, 0) != ODEZK_EFORKED ||
+        odezk_cluster_close(cluster) != ODEZK_EFORKED || odezk_cluster_session(cluster, &info) != ODEZK_EFORKED ||
         odezk_members(cluster, &list) != ODEZK_EFORKED ||
         odezk_lock_acquire(cluster, "s", "k", 0, &other) != ODEZK_EFORKED ||
         odezk_lock_release(lock) != ODEZK_EFORKED || odezk_resign(cluster) != ODEZK_EFORKED)
@@ -894,39 +878,38 @@ static void forked(void)
     odezk_lock_free(lock);
 }
 
-static const struct it_test tests[] = {
-    {"servers come later", servers_come_later, 0},
-    {"the ensemble comes later", ensemble_comes_later, IT_FAULTS},
-    {"server restart", server_restart, IT_FAULTS},
-    {"stalled servers", stalled_servers, IT_FAULTS},
-    {"one stalled server of three", one_stalled_server, IT_FAULTS | IT_QUORUM},
-    {"expired again and again", expired_again_and_again, IT_FAULTS},
-    {"flapping", flapping, IT_FAULTS},
-    {"wrong chroot", wrong_chroot, 0},
-    {"chroot that exists", chroot_that_exists, 0},
-    {"IPv6", ipv6, 0},
-    {"localhost", localhost, 0},
-    {"several addresses", several_addresses, 0},
-    {"moved servers", moved_servers, IT_FAULTS},
-    {"a name comes later", name_comes_later, 0},
-    {"credentials", credentials, 0},
-    {"close: new", close_new, 0},
-    {"close: at any moment", close_at_any_moment, 0},
-    {"close: connecting", close_connecting, IT_FAULTS},
-    {"close: joined", close_joined, 0},
-    {"close: suspended", close_suspended, IT_FAULTS},
-    {"close: stalled", close_stalled, IT_FAULTS},
-    {"close: stalled servers", close_with_stalled_servers, IT_FAULTS},
-    {"close: waiting for the former life", close_while_it_waits, 0},
-    {"close ends blocking calls", close_ends_blocking_calls, 0},
-    {"close: twice at once", close_twice_at_once, 0},
-    {"calls from callbacks", calls_from_callbacks, IT_FAULTS},
-    {"closed from a callback", closed_from_a_callback, 0},
-    {"unsubscribed from its callback", unsubscribed_from_its_callback, 0},
-    {"slow callback", slow_callback, 0},
-    {"arguments", arguments, 0},
-    {"forked", forked, IT_FAULTS},
-    {0}};
+static const struct it_test tests[] = {{"servers come later", servers_come_later, 0},
+                                       {"the ensemble comes later", ensemble_comes_later, IT_FAULTS},
+                                       {"server restart", server_restart, IT_FAULTS},
+                                       {"stalled servers", stalled_servers, IT_FAULTS},
+                                       {"one stalled server of three", one_stalled_server, IT_FAULTS | IT_QUORUM},
+                                       {"expired again and again", expired_again_and_again, IT_FAULTS},
+                                       {"flapping", flapping, IT_FAULTS},
+                                       {"wrong chroot", wrong_chroot, 0},
+                                       {"chroot that exists", chroot_that_exists, 0},
+                                       {"IPv6", ipv6, 0},
+                                       {"localhost", localhost, 0},
+                                       {"several addresses", several_addresses, 0},
+                                       {"moved servers", moved_servers, IT_FAULTS},
+                                       {"a name comes later", name_comes_later, 0},
+                                       {"credentials", credentials, 0},
+                                       {"close: new", close_new, 0},
+                                       {"close: at any moment", close_at_any_moment, 0},
+                                       {"close: connecting", close_connecting, IT_FAULTS},
+                                       {"close: joined", close_joined, 0},
+                                       {"close: suspended", close_suspended, IT_FAULTS},
+                                       {"close: stalled", close_stalled, IT_FAULTS},
+                                       {"close: stalled servers", close_with_stalled_servers, IT_FAULTS},
+                                       {"close: waiting for the former life", close_while_it_waits, 0},
+                                       {"close ends blocking calls", close_ends_blocking_calls, 0},
+                                       {"close: twice at once", close_twice_at_once, 0},
+                                       {"calls from callbacks", calls_from_callbacks, IT_FAULTS},
+                                       {"closed from a callback", closed_from_a_callback, 0},
+                                       {"unsubscribed from its callback", unsubscribed_from_its_callback, 0},
+                                       {"slow callback", slow_callback, 0},
+                                       {"arguments", arguments, 0},
+                                       {"forked", forked, IT_FAULTS},
+                                       {0}};
 
 int main(int argc, char **argv)
 {

@@ -158,8 +158,7 @@ static bool has_ended(void *arg)
 
 static bool begin(struct attempt *attempt, odezk_cluster *cluster, const char *key)
 {
-    return odezk_lock_acquire_async(cluster, SPACE, key, it_ms(30000), on_end, attempt, NULL) ==
-           ODEZK_OK;
+    return odezk_lock_acquire_async(cluster, SPACE, key, it_ms(30000), on_end, attempt, NULL) == ODEZK_OK;
 }
 
 /* ---- the cost ---- */
@@ -275,8 +274,7 @@ static void attempts_leave_nothing(void)
     NEED(odezk_lock_acquire(a, SPACE, "k", 0, &lock) == ODEZK_OK);
     for (int i = 0; i < 20; i++) {
         int wait = i % 4 * 10;
-        CHECK(odezk_lock_acquire(b, SPACE, "k", wait, &none) ==
-              (wait ? ODEZK_ETIMEDOUT : ODEZK_EBUSY));
+        CHECK(odezk_lock_acquire(b, SPACE, "k", wait, &none) == (wait ? ODEZK_ETIMEDOUT : ODEZK_EBUSY));
     }
     CHECK(wait_for("queue", SPACE, 0) && it_until(2000, nobody_asks, NULL));
     odezk_lock_free(lock);
@@ -446,8 +444,7 @@ static bool fight_for(int ms, struct fighter *fighters, int count)
     for (int k = 0; k < KEYS; k++)
         sum += fight.counters[k];
     if (fight.failed || fight.disordered || sum != fight.done)
-        it_note("%d failed, %d disordered, %ld of %ld counted", fight.failed, fight.disordered, sum,
-                (long)fight.done);
+        it_note("%d failed, %d disordered, %ld of %ld counted", fight.failed, fight.disordered, sum, (long)fight.done);
     return !fight.failed && !fight.disordered && sum == fight.done && sum > 0;
 }
 
@@ -479,9 +476,8 @@ static double fairness(const struct fighter *fighters, int count)
 
 static void equal_nodes_get_equal_shares(void)
 {
-    struct fighter fighters[NODES] = {{.cluster = keeper("a"), .keys = 1},
-                                      {.cluster = keeper("b"), .keys = 1},
-                                      {.cluster = keeper("c"), .keys = 1}};
+    struct fighter fighters[NODES] = {
+        {.cluster = keeper("a"), .keys = 1}, {.cluster = keeper("b"), .keys = 1}, {.cluster = keeper("c"), .keys = 1}};
 
     NEED(fighters[0].cluster && fighters[1].cluster && fighters[2].cluster);
     CHECK(fight_for(it_is_long() ? 10000 : 3000, fighters, NODES));
@@ -495,8 +491,7 @@ static void equal_nodes_get_equal_shares(void)
 static void not_starved_by(odezk_role role, int threads)
 {
     struct fighter fighters[9] = {0};
-    odezk_cluster *many =
-        role == ODEZK_ROLE_CLIENT ? it_join(ODEZK_ROLE_CLIENT, NULL) : keeper("many");
+    odezk_cluster *many = role == ODEZK_ROLE_CLIENT ? it_join(ODEZK_ROLE_CLIENT, NULL) : keeper("many");
     long others = 0;
 
     fighters[0] = (struct fighter){.cluster = keeper("one"), .keys = 1};
@@ -531,8 +526,7 @@ static struct it_process *start_holder(void)
     char timeout[16];
 
     snprintf(timeout, sizeof timeout, "%d", it_timeout());
-    struct it_process *holder =
-        it_start("it/test_sticky", "holder", it_servers(), it_base(), timeout, NULL);
+    struct it_process *holder = it_start("it/test_sticky", "holder", it_servers(), it_base(), timeout, NULL);
     return it_expect(holder->log, 20000, "keeps *") ? holder : NULL;
 }
 
@@ -551,11 +545,9 @@ static int hold(char **argv)
     sigemptyset(&term);
     sigaddset(&term, SIGTERM);
     pthread_sigmask(SIG_BLOCK, &term, NULL);
-    if (odezk_config_new(&config) != ODEZK_OK || set(config, "servers", argv[2]) ||
-        set(config, "base", argv[3]) || set(config, "cluster", "c") ||
-        set(config, "node-id", "h") || set(config, "session-timeout", argv[4]) ||
-        odezk_cluster_new(config, NULL, &cluster) != ODEZK_OK ||
-        odezk_cluster_join(cluster, 60000) != ODEZK_OK) {
+    if (odezk_config_new(&config) != ODEZK_OK || set(config, "servers", argv[2]) || set(config, "base", argv[3]) ||
+        set(config, "cluster", "c") || set(config, "node-id", "h") || set(config, "session-timeout", argv[4]) ||
+        odezk_cluster_new(config, NULL, &cluster) != ODEZK_OK || odezk_cluster_join(cluster, 60000) != ODEZK_OK) {
         fprintf(stderr, "holder: %s\n", odezk_last_error());
         return 1;
     }
@@ -830,28 +822,27 @@ static void nothing_is_left(void)
     CHECK(it_zk_count(it_path("inbox"), "*") == 0);
 }
 
-static const struct it_test tests[] = {
-    {"ten thousand keys, no watch", ten_thousand_keys, 0},
-    {"the same key needs no server", the_same_key_needs_no_server, 0},
-    {"an idle lock is free for all", an_idle_lock_is_free_for_all, 0},
-    {"attempts leave nothing", attempts_leave_nothing, 0},
-    {"the least used go first", the_least_used_go_first, 0},
-    {"unused ones go", unused_ones_go, 0},
-    {"only some spaces", only_some_spaces, 0},
-    {"many threads", many_threads, 0},
-    {"equal nodes get equal shares", equal_nodes_get_equal_shares, 0},
-    {"not starved by threads", not_starved_by_threads, 0},
-    {"not starved by a client", not_starved_by_a_client, 0},
-    {"a paused holder loses it", a_paused_holder_loses_it, IT_FAULTS},
-    {"a removed member keeps nothing", a_removed_member_keeps_nothing, 0},
-    {"a removed inbox delays only", a_removed_inbox_delays_only, 0},
-    {"broken connections", broken_connections, 0},
-    {"listed and ended", listed_and_ended, 0},
-    {"ended behind a paused holder", ended_behind_a_paused_holder, IT_FAULTS},
-    {"ended under a deaf holder", ended_under_a_deaf_holder, 0},
-    {"ended while the inbox is gone", ended_while_the_inbox_is_gone, 0},
-    {"nothing is left", nothing_is_left, 0},
-    {0}};
+static const struct it_test tests[] = {{"ten thousand keys, no watch", ten_thousand_keys, 0},
+                                       {"the same key needs no server", the_same_key_needs_no_server, 0},
+                                       {"an idle lock is free for all", an_idle_lock_is_free_for_all, 0},
+                                       {"attempts leave nothing", attempts_leave_nothing, 0},
+                                       {"the least used go first", the_least_used_go_first, 0},
+                                       {"unused ones go", unused_ones_go, 0},
+                                       {"only some spaces", only_some_spaces, 0},
+                                       {"many threads", many_threads, 0},
+                                       {"equal nodes get equal shares", equal_nodes_get_equal_shares, 0},
+                                       {"not starved by threads", not_starved_by_threads, 0},
+                                       {"not starved by a client", not_starved_by_a_client, 0},
+                                       {"a paused holder loses it", a_paused_holder_loses_it, IT_FAULTS},
+                                       {"a removed member keeps nothing", a_removed_member_keeps_nothing, 0},
+                                       {"a removed inbox delays only", a_removed_inbox_delays_only, 0},
+                                       {"broken connections", broken_connections, 0},
+                                       {"listed and ended", listed_and_ended, 0},
+                                       {"ended behind a paused holder", ended_behind_a_paused_holder, IT_FAULTS},
+                                       {"ended under a deaf holder", ended_under_a_deaf_holder, 0},
+                                       {"ended while the inbox is gone", ended_while_the_inbox_is_gone, 0},
+                                       {"nothing is left", nothing_is_left, 0},
+                                       {0}};
 
 int main(int argc, char **argv)
 {

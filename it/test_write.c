@@ -26,8 +26,7 @@ static bool reads(const char *name, const char *expected)
 {
     char data[64] = "";
 
-    return it_zk_get(it_zk(), path_of(name), data, sizeof data) == IT_OK &&
-           strcmp(data, expected) == 0;
+    return it_zk_get(it_zk(), path_of(name), data, sizeof data) == IT_OK && strcmp(data, expected) == 0;
 }
 
 static bool is_absent(const char *name)
@@ -225,8 +224,7 @@ static int64_t ask(sqlite3 *db, const char *sql)
     sqlite3_stmt *statement = NULL;
     int64_t number = -1;
 
-    if (sqlite3_prepare_v2(db, sql, -1, &statement, NULL) == SQLITE_OK &&
-        sqlite3_step(statement) == SQLITE_ROW)
+    if (sqlite3_prepare_v2(db, sql, -1, &statement, NULL) == SQLITE_OK && sqlite3_step(statement) == SQLITE_ROW)
         number = sqlite3_column_int64(statement, 0);
     sqlite3_finalize(statement);
     return number;
@@ -257,13 +255,11 @@ static void a_paused_master(void)
     CHECK(sqlite3_exec(db, "BEGIN EXCLUSIVE", NULL, NULL, NULL) == SQLITE_OK);
     it_pass(it_ms(500)); /* it asks every 100 ms, and now waits with its answer */
     NEED(it_until(TIME, waits_to_write, a->log));
-    int64_t epoch = ask(db, "SELECT epoch FROM counter"),
-            value = ask(db, "SELECT value FROM counter");
+    int64_t epoch = ask(db, "SELECT epoch FROM counter"), value = ask(db, "SELECT value FROM counter");
     it_signal(a, SIGSTOP);
     CHECK(sqlite3_exec(db, "COMMIT", NULL, NULL, NULL) == SQLITE_OK);
     CHECK(it_expect(b->log, it_timeout() + it_ms(10000), "written as epoch *") != NULL);
-    CHECK(ask(db, "SELECT epoch FROM counter") > epoch &&
-          ask(db, "SELECT value FROM counter") > value);
+    CHECK(ask(db, "SELECT epoch FROM counter") > epoch && ask(db, "SELECT value FROM counter") > value);
     it_signal(a, SIGCONT);
     const char *line = it_expect(a->log, it_ms(10000), "refused as epoch *");
     CHECK(line && strtoll(line + strlen("refused as epoch "), NULL, 10) == epoch);
@@ -273,8 +269,7 @@ static void a_paused_master(void)
     it_signal(b, SIGTERM);
     CHECK(it_exit(a, it_ms(5000)) == 0 && it_exit(b, it_ms(5000)) == 0);
     /* What was told as written is what was written. */
-    CHECK(ask(db, "SELECT value FROM counter") ==
-          it_count(a->log, "written as *") + it_count(b->log, "written as *"));
+    CHECK(ask(db, "SELECT value FROM counter") == it_count(a->log, "written as *") + it_count(b->log, "written as *"));
     sqlite3_close(db);
     unlink(path);
     CHECK(rmdir(dir) == 0);

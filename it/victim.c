@@ -52,8 +52,7 @@ static odezk_cluster *join(char **argv)
     odezk_config *config = configure(argv);
     odezk_cluster *cluster = NULL;
 
-    if (odezk_cluster_new(config, NULL, &cluster) != ODEZK_OK ||
-        odezk_cluster_join(cluster, JOIN_MS) != ODEZK_OK) {
+    if (odezk_cluster_new(config, NULL, &cluster) != ODEZK_OK || odezk_cluster_join(cluster, JOIN_MS) != ODEZK_OK) {
         fprintf(stderr, "victim: %s\n", odezk_last_error());
         exit(1);
     }

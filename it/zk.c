@@ -40,8 +40,7 @@ static void drop_line(const char *line)
 static zhandle_t *connect_to(const struct it_zk *zk)
 {
     const char *credentials = strchr(IT_AUTH, ':') + 1;
-    zhandle_t *handle =
-        zookeeper_init2(zk->servers, ignore, zk->timeout_ms, NULL, NULL, 0, drop_line);
+    zhandle_t *handle = zookeeper_init2(zk->servers, ignore, zk->timeout_ms, NULL, NULL, 0, drop_line);
 
     if (handle)
         zoo_add_auth(handle, "digest", credentials, (int)strlen(credentials), NULL, NULL);
@@ -98,8 +97,8 @@ static bool again(struct it_zk *zk, int rc, int64_t deadline)
 {
     const struct timespec pause = {0, 2000000};
 
-    if (rc != ZCONNECTIONLOSS && rc != ZOPERATIONTIMEOUT && rc != ZINVALIDSTATE &&
-        rc != ZSESSIONEXPIRED && rc != ZCLOSING)
+    if (rc != ZCONNECTIONLOSS && rc != ZOPERATIONTIMEOUT && rc != ZINVALIDSTATE && rc != ZSESSIONEXPIRED &&
+        rc != ZCLOSING)
         return false;
     if (it_now_ms() > deadline)
         return false;
@@ -133,16 +132,15 @@ int it_zk_stat(struct it_zk *zk, const char *path, struct it_stat *stat)
     return rc;
 }
 
-int it_zk_create(struct it_zk *zk, const char *path, const char *data, bool ephemeral,
-                 bool sequence, char *name, size_t size)
+int it_zk_create(struct it_zk *zk, const char *path, const char *data, bool ephemeral, bool sequence, char *name,
+                 size_t size)
 {
     const int64_t deadline = it_now_ms() + REQUEST_MS;
     int mode = (ephemeral ? ZOO_EPHEMERAL : 0) | (sequence ? ZOO_SEQUENCE : 0);
     int rc;
 
     do
-        rc = zoo_create(zk->handle, path, data, (int)strlen(data), &ZOO_OPEN_ACL_UNSAFE, mode, name,
-                        (int)size);
+        rc = zoo_create(zk->handle, path, data, (int)strlen(data), &ZOO_OPEN_ACL_UNSAFE, mode, name, (int)size);
     while (again(zk, rc, deadline));
     return rc;
 }
@@ -286,8 +284,7 @@ static bool unknown_or_connected(void *arg)
 {
     struct ending *ending = arg;
 
-    return __atomic_load_n(&ending->unknown, __ATOMIC_ACQUIRE) ||
-           zoo_state(ending->zk->handle) == ZOO_CONNECTED_STATE;
+    return __atomic_load_n(&ending->unknown, __ATOMIC_ACQUIRE) || zoo_state(ending->zk->handle) == ZOO_CONNECTED_STATE;
 }
 
 bool it_zk_expire(int64_t session)
@@ -298,8 +295,7 @@ bool it_zk_expire(int64_t session)
     make_password(session, ending.id.passwd);
     /* Its owner takes it back as soon as it is taken away: until the servers know it no more. */
     for (int tries = 0; tries < 50 && !ending.unknown; tries++) {
-        zk.handle = zookeeper_init2(it_servers(), on_state, zk.timeout_ms, &ending.id, &ending, 0,
-                                    drop_line);
+        zk.handle = zookeeper_init2(it_servers(), on_state, zk.timeout_ms, &ending.id, &ending, 0, drop_line);
         if (!zk.handle)
             return false;
         it_until(10000, unknown_or_connected, &ending);

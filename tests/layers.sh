@@ -103,6 +103,14 @@ awk '/\/\*\*/ { since = 0 } /Since [0-9]/ { since = 1 } /^[a-z].*[ *]odezk_[a-z0
     if (!since) print FILENAME ": " $0; since = 0 }' include/odezk/*.h >"$tmp/found"
 report 'each public function is documented in its header'
 
+# Another version of it may lay the same code out otherwise.
+if clang-format --version 2>/dev/null | grep -q 'version 14\.'; then
+    find src include it tests bench examples -name '*.[ch]' -exec clang-format --dry-run {} + >"$tmp/found" 2>&1
+    report 'the code is laid out as .clang-format says'
+else
+    skip 'the code is laid out as .clang-format says' 'there is no clang-format 14'
+fi
+
 awk '/^```c$/ { on = 1; next } /^```$/ { on = 0 } on' README.md | diff - examples/readme.c >"$tmp/found" 2>&1
 report "the README's example is the one that is compiled"
 

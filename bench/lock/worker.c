@@ -105,11 +105,10 @@ static odezk_cluster *node(int i)
         return nodes[i];
     snprintf(id, sizeof id, "bench-%d", i);
     if (odezk_config_new(&config) || odezk_config_set(config, "servers", servers, NULL) ||
-        odezk_config_set(config, "node-id", id, NULL) ||
-        odezk_config_set(config, "cluster", "bench", NULL) ||
+        odezk_config_set(config, "node-id", id, NULL) || odezk_config_set(config, "cluster", "bench", NULL) ||
         odezk_config_set(config, "log-level", "error", NULL) ||
-        odezk_config_set(config, "lock-sticky-max", "120000", NULL) ||
-        odezk_cluster_new(config, NULL, &nodes[i]) || odezk_cluster_join(nodes[i], 20000))
+        odezk_config_set(config, "lock-sticky-max", "120000", NULL) || odezk_cluster_new(config, NULL, &nodes[i]) ||
+        odezk_cluster_join(nodes[i], 20000))
         die("join");
     odezk_config_free(config);
     return nodes[i];
@@ -208,8 +207,7 @@ static void run_odezk(const char *row, long count)
         sampling = false;
         before = allocations;
         us = run_jobs(1, 1, "same", count);
-    }
-    else if (strcmp(row, "new-key") == 0)
+    } else if (strcmp(row, "new-key") == 0)
         us = run_jobs(1, 1, NULL, count);
     else if (strncmp(row, "threads-", 8) == 0)
         us = run_jobs(atoi(row + 8), 1, NULL, count);
@@ -320,8 +318,8 @@ static double floor_create(long count)
     double start = now_us();
 
     for (long i = 0; i < count; i++) {
-        if (zoo_create(raw_handle(), "/floor/x-", NULL, -1, &ZOO_OPEN_ACL_UNSAFE, ZOO_EPHEMERAL | ZOO_SEQUENCE,
-                       path, sizeof path) == ZOK)
+        if (zoo_create(raw_handle(), "/floor/x-", NULL, -1, &ZOO_OPEN_ACL_UNSAFE, ZOO_EPHEMERAL | ZOO_SEQUENCE, path,
+                       sizeof path) == ZOK)
             zoo_adelete(raw, path, -1, ignore, NULL);
     }
     return (now_us() - start) / (double)count;
@@ -333,8 +331,8 @@ static double floor_both(long count)
     double start = now_us();
 
     for (long i = 0; i < count; i++)
-        if (zoo_create(raw_handle(), "/floor/y-", NULL, -1, &ZOO_OPEN_ACL_UNSAFE, ZOO_EPHEMERAL | ZOO_SEQUENCE,
-                       path, sizeof path) == ZOK)
+        if (zoo_create(raw_handle(), "/floor/y-", NULL, -1, &ZOO_OPEN_ACL_UNSAFE, ZOO_EPHEMERAL | ZOO_SEQUENCE, path,
+                       sizeof path) == ZOK)
             zoo_delete(raw, path, -1);
     return (now_us() - start) / (double)count;
 }

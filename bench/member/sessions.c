@@ -373,8 +373,8 @@ static void run(void (*request)(struct session *), double period, double seconds
         now = now_s();
     }
     settle(0, count);
-    printf("{\"seconds\":%.3f,\"pings\":%ld,\"syncs\":%ld,\"sets\":%ld,\"late\":%ld,\"us\":[",
-           now - start, pings, syncs, sets, late);
+    printf("{\"seconds\":%.3f,\"pings\":%ld,\"syncs\":%ld,\"sets\":%ld,\"late\":%ld,\"us\":[", now - start, pings,
+           syncs, sets, late);
     for (int i = 0; i < latency_count; i++)
         printf("%s%.1f", i ? "," : "", (double)latencies[i]);
     puts("]}");

@@ -174,8 +174,7 @@ static odezk_config *configure(const char *where, const char *cluster, const cha
     odezk_config *config;
 
     if (odezk_config_new(&config) || odezk_config_set(config, "servers", where, NULL) ||
-        odezk_config_set(config, "cluster", cluster, NULL) ||
-        odezk_config_set(config, "node-id", id, NULL) ||
+        odezk_config_set(config, "cluster", cluster, NULL) || odezk_config_set(config, "node-id", id, NULL) ||
         odezk_config_set(config, "log-level", "error", NULL))
         die("configure", odezk_last_error());
     return config;
@@ -195,9 +194,8 @@ static odezk_cluster *make(odezk_config *config, odezk_role role, struct happeni
 
     options.role = role;
     if (odezk_cluster_new(config, &options, &cluster) != ODEZK_OK ||
-        (h && odezk_cluster_subscribe(
-                  cluster, ODEZK_EVENT_READY | ODEZK_EVENT_MEMBER | ODEZK_EVENT_MASTERSHIP,
-                  on_event, h, NULL) != ODEZK_OK))
+        (h && odezk_cluster_subscribe(cluster, ODEZK_EVENT_READY | ODEZK_EVENT_MEMBER | ODEZK_EVENT_MASTERSHIP,
+                                      on_event, h, NULL) != ODEZK_OK))
         die("make a handle", odezk_last_error());
     odezk_config_free(config);
     return cluster;
@@ -251,9 +249,7 @@ static void make_floor(zhandle_t *zh)
 
 static void create_ephemeral(zhandle_t *zh, const char *prefix, char *path, int size)
 {
-    check(zoo_create(zh, prefix, NULL, -1, &ZOO_OPEN_ACL_UNSAFE, ZOO_EPHEMERAL | ZOO_SEQUENCE, path,
-                     size),
-          "create");
+    check(zoo_create(zh, prefix, NULL, -1, &ZOO_OPEN_ACL_UNSAFE, ZOO_EPHEMERAL | ZOO_SEQUENCE, path, size), "create");
 }
 
 static void ignore(int rc, const void *data)
@@ -317,9 +313,8 @@ static void need_resident(void)
 
 static void run_join(int rounds, double seconds)
 {
-    static struct samples known = {.name = "join"}, first = {.name = "first"},
-                          floor = {.name = "floor"}, reads = {.name = "read"},
-                          writes = {.name = "write"};
+    static struct samples known = {.name = "join"}, first = {.name = "first"}, floor = {.name = "floor"},
+                          reads = {.name = "read"}, writes = {.name = "write"};
     struct samples *all[] = {&known, &first, &floor, &reads, &writes};
     char id[32];
     zhandle_t *zh;
@@ -443,8 +438,7 @@ static void run_deleted(int others)
 
 static void run_leave(int others, int rounds, double seconds)
 {
-    static struct samples leave = {.name = "leave"}, closing = {.name = "close"},
-                          floor = {.name = "floor"};
+    static struct samples leave = {.name = "leave"}, closing = {.name = "close"}, floor = {.name = "floor"};
     struct samples *all[] = {&leave, &closing, &floor};
     odezk_cluster *crowd[CROWD];
     char id[32];
@@ -515,8 +509,8 @@ static void floor_block(zhandle_t *zh, bool wait, struct samples *s)
 
 static void run_lock(int rounds, double seconds)
 {
-    static struct samples kept = {.name = "kept"}, given = {.name = "given"},
-                          floor = {.name = "floor"}, behind = {.name = "behind"};
+    static struct samples kept = {.name = "kept"}, given = {.name = "given"}, floor = {.name = "floor"},
+                          behind = {.name = "behind"};
     struct samples *all[] = {&kept, &given, &floor, &behind};
     odezk_cluster *keeper = make_locker("all"), *giver = make_locker("none");
     zhandle_t *zh;
@@ -628,8 +622,7 @@ static void run_end(pid_t pid, int number, int delay_ms, const char *id)
     for (int i = 0; i < watching_count; i++)
         if (happenings[i].left < first)
             first = happenings[i].left;
-    printf("{\"first\":%.1f,\"all\":%.1f,\"claimed\":%.1f}\n", first - start, all - start,
-           claimed - start);
+    printf("{\"first\":%.1f,\"all\":%.1f,\"claimed\":%.1f}\n", first - start, all - start, claimed - start);
     fflush(stdout);
 }
 

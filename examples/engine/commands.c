@@ -90,8 +90,7 @@ static int judge(struct store *s)
 
     if (store_count(s, &c) != 0)
         return EXIT_FAILED;
-    if (c.submitted > 0 && c.run_once == c.submitted &&
-        c.waiting + c.unknown + c.wrong_steps == 0) {
+    if (c.submitted > 0 && c.run_once == c.submitted && c.waiting + c.unknown + c.wrong_steps == 0) {
         printf("%" PRId64 " jobs, each run once\n", c.submitted);
         return EXIT_DONE;
     }
@@ -104,8 +103,7 @@ static int judge(struct store *s)
     if (c.unknown > 0)
         printf("%" PRId64 " results of jobs that were never submitted\n", c.unknown);
     if (c.wrong_steps > 0)
-        printf("%" PRId64 " instances lost a step: two jobs ran on one at the same time\n",
-               c.wrong_steps);
+        printf("%" PRId64 " instances lost a step: two jobs ran on one at the same time\n", c.wrong_steps);
     return EXIT_FAILED;
 }
 

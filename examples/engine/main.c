@@ -74,10 +74,9 @@ static int apply(struct options *o, int index, const char *value)
     }
     errno = 0;
     number = strtol(value, &end, 10);
-    if (errno || end == value || *end || number < settings[index].min ||
-        number > settings[index].max) {
-        fprintf(stderr, "engine: --%s %s: a number from %ld to %ld is allowed\n",
-                settings[index].name, value, settings[index].min, settings[index].max);
+    if (errno || end == value || *end || number < settings[index].min || number > settings[index].max) {
+        fprintf(stderr, "engine: --%s %s: a number from %ld to %ld is allowed\n", settings[index].name, value,
+                settings[index].min, settings[index].max);
         return EXIT_USAGE;
     }
     *(long *)field = number;

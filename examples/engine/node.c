@@ -150,8 +150,7 @@ static int run_threads(struct node *n, long worker_count, const sigset_t *signal
         fprintf(stderr, "engine: %s\n", strerror(err));
         return EXIT_FAILED;
     }
-    if (workers_start(n, worker_count, &workers) == 0 &&
-        odezk_cluster_start(n->cluster) == ODEZK_OK)
+    if (workers_start(n, worker_count, &workers) == 0 && odezk_cluster_start(n->cluster) == ODEZK_OK)
         exit_code = run_jobs(n, workers, signals);
     atomic_store(&n->stop, true);
     take_over_look(n);
@@ -171,8 +170,7 @@ static int run_node(struct node *n, long worker_count, const sigset_t *signals)
     }
     exit_code = run_threads(n, worker_count, signals);
     odezk_cluster_close(n->cluster);
-    say(n, "left; ran %ld jobs, put back %ld times", atomic_load(&n->ran),
-        atomic_load(&n->put_back));
+    say(n, "left; ran %ld jobs, put back %ld times", atomic_load(&n->ran), atomic_load(&n->put_back));
     return exit_code;
 }
 

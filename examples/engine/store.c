@@ -64,9 +64,8 @@ static sqlite3_stmt *query(struct store *s, const char *sql, const char *types, 
     }
     va_start(args, types);
     for (i = 0; types[i] && err == SQLITE_OK; i++)
-        err = types[i] == 'i'
-                  ? sqlite3_bind_int64(q, i + 1, va_arg(args, int64_t))
-                  : sqlite3_bind_text(q, i + 1, va_arg(args, char *), -1, SQLITE_TRANSIENT);
+        err = types[i] == 'i' ? sqlite3_bind_int64(q, i + 1, va_arg(args, int64_t))
+                              : sqlite3_bind_text(q, i + 1, va_arg(args, char *), -1, SQLITE_TRANSIENT);
     va_end(args);
     if (err == SQLITE_OK)
         return q;
@@ -192,8 +191,7 @@ int store_is_node(struct store *s, const char *node)
     return number(s, query(s, "SELECT 1 FROM node WHERE nodeid=?", "s", node), &one);
 }
 
-int store_submit(struct store *s, const char *node, const char *instance, const char *payload,
-                 int64_t due_ms)
+int store_submit(struct store *s, const char *node, const char *instance, const char *payload, int64_t due_ms)
 {
     int64_t id;
 
@@ -202,8 +200,7 @@ int store_submit(struct store *s, const char *node, const char *instance, const 
     id = sqlite3_last_insert_rowid(s->db);
     if (change(s, query(s, "INSERT OR IGNORE INTO instance VALUES(?, 0, 0)", "s", instance)) < 0)
         return -1;
-    return change(s, query(s, "INSERT INTO job VALUES(?, ?, ?, ?, ?)", "isiss", id, node, due_ms,
-                           instance, payload));
+    return change(s, query(s, "INSERT INTO job VALUES(?, ?, ?, ?, ?)", "isiss", id, node, due_ms, instance, payload));
 }
 
 /* Reads rows of job id, instance, payload. */
@@ -235,16 +232,14 @@ int store_due(struct store *s, const char *node, struct job *jobs, int size)
 
 int store_jobs_of(struct store *s, const char *node, struct job *jobs, int size)
 {
-    return read_jobs(s,
-                     query(s, "SELECT jobid, instance, payload FROM job WHERE nodeid=? LIMIT ?",
-                           "si", node, (int64_t)size),
-                     jobs, size);
+    return read_jobs(
+        s, query(s, "SELECT jobid, instance, payload FROM job WHERE nodeid=? LIMIT ?", "si", node, (int64_t)size), jobs,
+        size);
 }
 
 int store_postpone(struct store *s, const struct job *job, const char *node, int64_t due_ms)
 {
-    return change(s, query(s, "UPDATE job SET due_ms=? WHERE jobid=? AND nodeid=?", "iis", due_ms,
-                           job->id, node));
+    return change(s, query(s, "UPDATE job SET due_ms=? WHERE jobid=? AND nodeid=?", "iis", due_ms, job->id, node));
 }
 
 int store_steps(struct store *s, const char *instance, int64_t *steps)
@@ -255,19 +250,18 @@ int store_steps(struct store *s, const char *instance, int64_t *steps)
 int store_execute(struct store *s, const struct execution *e)
 {
     const struct job *job = e->job;
-    int hit =
-        change(s, query(s, "DELETE FROM job WHERE jobid=? AND nodeid=?", "is", job->id, e->node));
+    int hit = change(s, query(s, "DELETE FROM job WHERE jobid=? AND nodeid=?", "is", job->id, e->node));
 
     if (hit != 1)
         return hit;
     if (job->instance[0]) {
-        hit = change(s, query(s, "UPDATE instance SET steps=?, token=? WHERE id=? AND token<=?",
-                              "iisi", e->steps, e->token, job->instance, e->token));
+        hit = change(s, query(s, "UPDATE instance SET steps=?, token=? WHERE id=? AND token<=?", "iisi", e->steps,
+                              e->token, job->instance, e->token));
         if (hit != 1)
             return hit;
     }
-    return change(s, query(s, "INSERT INTO result VALUES(?, ?, ?, ?, ?)", "isiii", job->id, e->node,
-                           e->incarnation, e->token, wall_ms()));
+    return change(s, query(s, "INSERT INTO result VALUES(?, ?, ?, ?, ?)", "isiii", job->id, e->node, e->incarnation,
+                           e->token, wall_ms()));
 }
 
 int store_fence(struct store *s, int64_t epoch)
@@ -289,8 +283,7 @@ int store_owners(struct store *s, void (*each)(const char *node, void *arg), voi
 
 int store_give(struct store *s, int64_t job, const char *from, const char *to)
 {
-    return change(
-        s, query(s, "UPDATE job SET nodeid=? WHERE jobid=? AND nodeid=?", "sis", to, job, from));
+    return change(s, query(s, "UPDATE job SET nodeid=? WHERE jobid=? AND nodeid=?", "sis", to, job, from));
 }
 
 int store_waiting(struct store *s, int64_t *jobs)
@@ -299,8 +292,8 @@ int store_waiting(struct store *s, int64_t *jobs)
 }
 
 /* How often each job ran, also those that never did. */
-#define RUNS                                                                                       \
-    "(SELECT submitted.jobid AS jobid, COUNT(result.jobid) AS runs FROM submitted"                 \
+#define RUNS                                                                                                           \
+    "(SELECT submitted.jobid AS jobid, COUNT(result.jobid) AS runs FROM submitted"                                     \
     " LEFT JOIN result ON result.jobid=submitted.jobid GROUP BY submitted.jobid)"
 
 int store_count(struct store *s, struct store_count *count)
@@ -314,8 +307,7 @@ int store_count(struct store *s, struct store_count *count)
         {"SELECT COUNT(*) FROM " RUNS " WHERE runs=1", &count->run_once},
         {"SELECT COUNT(*) FROM " RUNS " WHERE runs=0", &count->run_never},
         {"SELECT COUNT(*) FROM " RUNS " WHERE runs>1", &count->run_often},
-        {"SELECT COUNT(*) FROM result WHERE jobid NOT IN (SELECT jobid FROM submitted)",
-         &count->unknown},
+        {"SELECT COUNT(*) FROM result WHERE jobid NOT IN (SELECT jobid FROM submitted)", &count->unknown},
         /* Each job reads its instance's steps under the lock and writes them back later: two
            holders lose one. */
         {"SELECT COUNT(*) FROM instance WHERE id<>'' AND steps<>(SELECT COUNT(*) FROM result JOIN "
@@ -333,14 +325,12 @@ int store_count(struct store *s, struct store_count *count)
     return err < 0 ? -1 : 0;
 }
 
-int store_wrong_jobs(struct store *s, bool often, int limit,
-                     void (*each)(int64_t job, int64_t runs))
+int store_wrong_jobs(struct store *s, bool often, int limit, void (*each)(int64_t job, int64_t runs))
 {
-    sqlite3_stmt *q =
-        query(s,
-              "SELECT jobid, runs FROM " RUNS " WHERE (?=0 AND runs=0) OR (?=1 AND runs>1)"
-              " ORDER BY jobid LIMIT ?",
-              "iii", (int64_t)often, (int64_t)often, (int64_t)limit);
+    sqlite3_stmt *q = query(s,
+                            "SELECT jobid, runs FROM " RUNS " WHERE (?=0 AND runs=0) OR (?=1 AND runs>1)"
+                            " ORDER BY jobid LIMIT ?",
+                            "iii", (int64_t)often, (int64_t)often, (int64_t)limit);
     int step;
 
     if (!q)

@@ -39,8 +39,7 @@ void store_rollback(struct store *s);
 int store_add_node(struct store *s, const char *node);
 int store_is_node(struct store *s, const char *node); /* 1 or 0 */
 
-int store_submit(struct store *s, const char *node, const char *instance, const char *payload,
-                 int64_t due_ms);
+int store_submit(struct store *s, const char *node, const char *instance, const char *payload, int64_t due_ms);
 
 /* How many of the node's due jobs were written to `jobs`, the longest due first. */
 int store_due(struct store *s, const char *node, struct job *jobs, int size);
@@ -65,8 +64,7 @@ struct store_count {
 };
 int store_count(struct store *s, struct store_count *count);
 /* Jobs run any other number of times than once; `each` gets at most `limit` of them. */
-int store_wrong_jobs(struct store *s, bool often, int limit,
-                     void (*each)(int64_t job, int64_t runs));
+int store_wrong_jobs(struct store *s, bool often, int limit, void (*each)(int64_t job, int64_t runs));
 int store_per_node(struct store *s, void (*each)(const char *node, int64_t waiting, int64_t run));
 
 int64_t wall_ms(void);

@@ -105,8 +105,8 @@ static void tell(const struct taking_over *t, const char *dead, long moved)
     size_t i, n = 0;
 
     for (i = 0; i < t->survivor_count && n < sizeof list; i++)
-        n += (size_t)snprintf(list + n, sizeof list - n, "%s%s %ld", i ? ", " : "",
-                              t->survivors[i].id, t->survivors[i].given);
+        n += (size_t)snprintf(list + n, sizeof list - n, "%s%s %ld", i ? ", " : "", t->survivors[i].id,
+                              t->survivors[i].given);
     say(t->node, "took over %ld jobs of %s: %s", moved, dead, list);
 }
 

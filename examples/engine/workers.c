@@ -52,8 +52,7 @@ static void put_back(struct node *n, struct store *s, const struct job *job, int
 }
 
 /* Writes what the job did. The lock is looked at last, inside the transaction. */
-static void commit(struct node *n, struct store *s, const struct execution *e,
-                   const odezk_lock *lock)
+static void commit(struct node *n, struct store *s, const struct execution *e, const odezk_lock *lock)
 {
     if (store_begin(s) != 0)
         return;
@@ -63,8 +62,7 @@ static void commit(struct node *n, struct store *s, const struct execution *e,
         atomic_fetch_add(&n->ran, 1);
 }
 
-static void run_alone(struct node *n, struct store *s, const struct job *job,
-                      const odezk_lock *lock)
+static void run_alone(struct node *n, struct store *s, const struct job *job, const odezk_lock *lock)
 {
     struct execution e = {.job = job, .node = n->id, .incarnation = atomic_load(&n->incarnation)};
 

@@ -29,7 +29,10 @@ typedef struct odezk_cluster_options {
     odezk_role role;
 } odezk_cluster_options;
 
-#define ODEZK_CLUSTER_OPTIONS_INIT {ODEZK_CLUSTER_OPTIONS_VERSION, ODEZK_ROLE_MEMBER}
+#define ODEZK_CLUSTER_OPTIONS_INIT                                                                                     \
+    {                                                                                                                  \
+        ODEZK_CLUSTER_OPTIONS_VERSION, ODEZK_ROLE_MEMBER                                                               \
+    }
 
 typedef enum odezk_session_state {
     ODEZK_SESSION_CONNECTING = 0, /**< no session yet */
@@ -199,9 +202,9 @@ typedef struct odezk_session_info {
     unsigned version; /**< ODEZK_SESSION_INFO_VERSION */
     odezk_session_state state;
     uint64_t generation;
-    int64_t session_id;     /**< 0 when there is none */
-    int timeout_ms;         /**< as negotiated with the server; 0 when there is none */
-    int64_t lease_left_ms;  /**< how long grants hold without hearing from a server; 0 when lapsed */
+    int64_t session_id;    /**< 0 when there is none */
+    int timeout_ms;        /**< as negotiated with the server; 0 when there is none */
+    int64_t lease_left_ms; /**< how long grants hold without hearing from a server; 0 when lapsed */
 } odezk_session_info;
 
 /**

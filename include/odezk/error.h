@@ -7,28 +7,28 @@ extern "C" {
 #endif
 
 /* One list: name, number, text. Numbers never change once released. */
-#define ODEZK_ERRORS(X)                                                                \
-    X(OK, 0, "done")                                                                   \
-    X(EINVAL, -1, "invalid argument")                                                  \
-    X(ENOMEM, -2, "out of memory")                                                     \
-    X(ESYSTEM, -3, "the operating system refused")                                     \
-    X(ECONFIG, -4, "configuration mistake")                                            \
-    X(EUNREACHABLE, -5, "no ZooKeeper server answered in time")                        \
-    X(ETIMEDOUT, -6, "the deadline passed")                                            \
-    X(EBUSY, -7, "held by another")                                                    \
-    X(ELOST, -8, "the grant was lost")                                                 \
-    X(ENOTHELD, -9, "not held")                                                        \
-    X(ECANCELED, -10, "canceled")                                                      \
-    X(ECLOSED, -11, "the handle is closed")                                            \
-    X(EINCALLBACK, -12, "a blocking call is refused inside a callback")                \
-    X(EDUPLICATE, -13, "a living node has this id")                                    \
-    X(ENOTFOUND, -14, "no such node or setting")                                       \
-    X(ESTATE, -15, "not possible in this state or role")                               \
-    X(EAUTH, -16, "ZooKeeper refused the credentials or denied access")                \
-    X(ECHROOT, -17, "the chroot of the connect string does not exist")                 \
-    X(ESERVER, -18, "unexpected answer from ZooKeeper")                                \
-    X(EFORKED, -19, "the handle belongs to the parent process")                        \
-    X(ECONFLICT, -20, "a znode is not as the write expects it")                        \
+#define ODEZK_ERRORS(X)                                                                                                \
+    X(OK, 0, "done")                                                                                                   \
+    X(EINVAL, -1, "invalid argument")                                                                                  \
+    X(ENOMEM, -2, "out of memory")                                                                                     \
+    X(ESYSTEM, -3, "the operating system refused")                                                                     \
+    X(ECONFIG, -4, "configuration mistake")                                                                            \
+    X(EUNREACHABLE, -5, "no ZooKeeper server answered in time")                                                        \
+    X(ETIMEDOUT, -6, "the deadline passed")                                                                            \
+    X(EBUSY, -7, "held by another")                                                                                    \
+    X(ELOST, -8, "the grant was lost")                                                                                 \
+    X(ENOTHELD, -9, "not held")                                                                                        \
+    X(ECANCELED, -10, "canceled")                                                                                      \
+    X(ECLOSED, -11, "the handle is closed")                                                                            \
+    X(EINCALLBACK, -12, "a blocking call is refused inside a callback")                                                \
+    X(EDUPLICATE, -13, "a living node has this id")                                                                    \
+    X(ENOTFOUND, -14, "no such node or setting")                                                                       \
+    X(ESTATE, -15, "not possible in this state or role")                                                               \
+    X(EAUTH, -16, "ZooKeeper refused the credentials or denied access")                                                \
+    X(ECHROOT, -17, "the chroot of the connect string does not exist")                                                 \
+    X(ESERVER, -18, "unexpected answer from ZooKeeper")                                                                \
+    X(EFORKED, -19, "the handle belongs to the parent process")                                                        \
+    X(ECONFLICT, -20, "a znode is not as the write expects it")                                                        \
     X(EUNKNOWN, -21, "the connection broke, and the outcome is unknown")
 
 typedef enum odezk_error {

@@ -46,8 +46,7 @@ typedef struct odezk_write {
  *
  * Any thread but a callback's. Since 0.1.
  */
-int odezk_lock_write(odezk_cluster *cluster, odezk_lock *lock, const odezk_write *writes, size_t count,
-                     int timeout_ms);
+int odezk_lock_write(odezk_cluster *cluster, odezk_lock *lock, const odezk_write *writes, size_t count, int timeout_ms);
 
 /**
  * The same for a mastership: writes only if this node is still master in the epoch in which it decided to write.
@@ -56,8 +55,7 @@ int odezk_lock_write(odezk_cluster *cluster, odezk_lock *lock, const odezk_write
  *
  * Returns, blocks and may be called as odezk_lock_write(). Since 0.1.
  */
-int odezk_master_write(odezk_cluster *cluster, int64_t epoch, const odezk_write *writes, size_t count,
-                       int timeout_ms);
+int odezk_master_write(odezk_cluster *cluster, int64_t epoch, const odezk_write *writes, size_t count, int timeout_ms);
 
 #ifdef __cplusplus
 }

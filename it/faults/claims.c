@@ -36,8 +36,7 @@ static void append(struct grants *g, const struct grant *grant)
 
 static const char *describe(const struct grant *g, char text[80])
 {
-    snprintf(text, 80, "n%d (its process %d) with %lld", g->node, g->life,
-             (long long)g->claim.token);
+    snprintf(text, 80, "n%d (its process %d) with %lld", g->node, g->life, (long long)g->claim.token);
     return text;
 }
 
@@ -59,8 +58,7 @@ static void note_mastership(const struct grant *grant)
 
     if (i == history.count || history.list[i].claim.token != grant->claim.token) {
         append(&history, grant);
-        memmove(&history.list[i + 1], &history.list[i],
-                (size_t)(history.count - 1 - i) * sizeof history.list[0]);
+        memmove(&history.list[i + 1], &history.list[i], (size_t)(history.count - 1 - i) * sizeof history.list[0]);
         history.list[i] = *grant;
         mastership_count++;
     } else if (grant->claim.last_after > history.list[i].claim.last_after) {
@@ -114,8 +112,7 @@ static void add_open(struct node *n)
     struct grant grant = {.node = n->number, .life = n->life, .open = true};
 
     for (int i = 0; i < 1 + WORKERS; i++)
-        if (claim_peek(&n->record->claims[i], &grant.claim) && grant.claim.key >= 0 &&
-            grant.claim.key <= KEYS)
+        if (claim_peek(&n->record->claims[i], &grant.claim) && grant.claim.key >= 0 && grant.claim.key <= KEYS)
             append(&grants[grant.claim.key], &grant);
 }
 
@@ -127,9 +124,7 @@ static int by_token(const void *a, const void *b)
 
     if (x->claim.token != y->claim.token)
         return x->claim.token < y->claim.token ? -1 : 1;
-    return x->claim.first_before < y->claim.first_before
-               ? -1
-               : x->claim.first_before > y->claim.first_before;
+    return x->claim.first_before < y->claim.first_before ? -1 : x->claim.first_before > y->claim.first_before;
 }
 
 static int by_asked(const void *a, const void *b)
@@ -143,9 +138,7 @@ static int by_first(const void *a, const void *b)
 {
     const struct grant *x = *(struct grant *const *)a, *y = *(struct grant *const *)b;
 
-    return x->claim.first_after < y->claim.first_after
-               ? -1
-               : x->claim.first_after > y->claim.first_after;
+    return x->claim.first_after < y->claim.first_after ? -1 : x->claim.first_after > y->claim.first_after;
 }
 
 static enum check kind_of(int key)
@@ -175,11 +168,10 @@ static void tell_overlap(int key, const struct grant *old, const struct grant *n
 {
     char a[80], b[80];
 
-    violation(kind_of(key),
-              "%s was told yes, and %.3f ms later still %s (%.3f to %.3f, %.3f to %.3f)",
-              describe(new, a), (double)(old->claim.last_before - new->claim.first_after) / 1e6,
-              describe(old, b), seconds(new->claim.first_before), seconds(new->claim.last_after),
-              seconds(old->claim.first_before), seconds(old->claim.last_after));
+    violation(kind_of(key), "%s was told yes, and %.3f ms later still %s (%.3f to %.3f, %.3f to %.3f)",
+              describe(new, a), (double)(old->claim.last_before - new->claim.first_after) / 1e6, describe(old, b),
+              seconds(new->claim.first_before), seconds(new->claim.last_after), seconds(old->claim.first_before),
+              seconds(old->claim.last_after));
 }
 
 static bool is_excused(int key, int64_t token)
@@ -198,8 +190,7 @@ static void compare(int key, const struct grant *old, const struct grant *new)
     if ((old->checked && new->checked) || is_excused(key, old->claim.token))
         return;
     if (same && (old->node != new->node || old->life != new->life))
-        violation(kind_of(key), "n%d and n%d both have token %lld", old->node, new->node,
-                  (long long)old->claim.token);
+        violation(kind_of(key), "n%d and n%d both have token %lld", old->node, new->node, (long long)old->claim.token);
     else if (old->claim.last_before > new->claim.first_after &&
              !(same && old->claim.first_before == new->claim.first_before) && /* noted twice */
              !told_before(key, old->claim.token, new->claim.token))
@@ -241,11 +232,9 @@ static void check_order(int key, struct grants *g)
         for (; k < g->count && first[k]->claim.first_after < asked[i]->claim.asked; k++)
             if (!newest || first[k]->claim.token > newest->claim.token)
                 newest = first[k];
-        if (newest && newest->claim.token > asked[i]->claim.token &&
-            !(newest->checked && asked[i]->checked))
+        if (newest && newest->claim.token > asked[i]->claim.token && !(newest->checked && asked[i]->checked))
             violation(CHECK_TOKENS, "%s %d: %s, asked for when %s already had it",
-                      key == MASTERSHIP ? "mastership" : "key", key, describe(asked[i], a),
-                      describe(newest, b));
+                      key == MASTERSHIP ? "mastership" : "key", key, describe(asked[i], a), describe(newest, b));
     }
     free(asked);
     free(first);

@@ -107,8 +107,7 @@ static void read_announcement(void)
 void ensemble_start(void)
 {
     char path[PATH_MAX + 64], tick[16];
-    const char *argv[] = {path, "sandbox",   "--servers", "3", "--tick",
-                          tick, "--control", "--json",    NULL};
+    const char *argv[] = {path, "sandbox", "--servers", "3", "--tick", tick, "--control", "--json", NULL};
 
     snprintf(path, sizeof path, "%s", program("odezk"));
     snprintf(tick, sizeof tick, "%d", options.tick_ms);
@@ -238,8 +237,7 @@ static void ask_mode(int server, char mode[16])
     if (fd < 0)
         return;
     if (send(fd, "srvr", 4, MSG_NOSIGNAL) == 4)
-        while (length < sizeof answer - 1 &&
-               (got = recv(fd, answer + length, sizeof answer - 1 - length, 0)) > 0)
+        while (length < sizeof answer - 1 && (got = recv(fd, answer + length, sizeof answer - 1 - length, 0)) > 0)
             length += (size_t)got;
     close(fd);
     answer[length] = '\0';

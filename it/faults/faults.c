@@ -14,26 +14,25 @@ enum { ROUND_MS = 40000, ROUNDS_TO_LEAVE = 4 };
 
 struct options options = {.minutes = 3, .nodes = 5, .timeout_ms = 2000, .rounds = 10};
 
-static const char help[] =
-    "usage: faults [--seed N] [--minutes M] [--timeout MS] [--tick MS] [--nodes N] [--only "
-    "ACTION,…]\n"
-    "              [--scenario NAME [--rounds N]] [--no-helper] [--no-namespace]\n"
-    "              [--logs DIR]\n"
-    "\n"
-    "  --seed N         repeat the choices of an earlier run\n"
-    "  --minutes M      how long (default 3)\n"
-    "  --timeout MS     the session timeout (default 2000)\n"
-    "  --tick MS        the servers' tick (default: a fifth of the session timeout)\n"
-    "  --nodes N        3 to 5 nodes (default 5)\n"
-    "  --only ACTIONS   only these actions\n"
-    "  --scenario NAME  one situation again and again instead: kill, stop, deposed, partition,\n"
-    "                   silent, island, restart-all, ensemble-away, ensemble-frozen\n"
-    "  --rounds N       how often (default 10)\n"
-    "  --no-helper      nodes without their helper process\n"
-    "  --logs DIR       keep what the nodes logged in this directory\n"
-    "  --no-namespace   do not make a network of its own\n"
-    "\n"
-    "Actions:\n";
+static const char help[] = "usage: faults [--seed N] [--minutes M] [--timeout MS] [--tick MS] [--nodes N] [--only "
+                           "ACTION,…]\n"
+                           "              [--scenario NAME [--rounds N]] [--no-helper] [--no-namespace]\n"
+                           "              [--logs DIR]\n"
+                           "\n"
+                           "  --seed N         repeat the choices of an earlier run\n"
+                           "  --minutes M      how long (default 3)\n"
+                           "  --timeout MS     the session timeout (default 2000)\n"
+                           "  --tick MS        the servers' tick (default: a fifth of the session timeout)\n"
+                           "  --nodes N        3 to 5 nodes (default 5)\n"
+                           "  --only ACTIONS   only these actions\n"
+                           "  --scenario NAME  one situation again and again instead: kill, stop, deposed, partition,\n"
+                           "                   silent, island, restart-all, ensemble-away, ensemble-frozen\n"
+                           "  --rounds N       how often (default 10)\n"
+                           "  --no-helper      nodes without their helper process\n"
+                           "  --logs DIR       keep what the nodes logged in this directory\n"
+                           "  --no-namespace   do not make a network of its own\n"
+                           "\n"
+                           "Actions:\n";
 
 static int usage(void)
 {
@@ -80,9 +79,8 @@ static bool parse(int argc, char **argv)
     }
     if (options.tick_ms <= 0)
         options.tick_ms = options.timeout_ms / 5;
-    return optind == argc && options.minutes > 0 && options.timeout_ms >= 1000 &&
-           options.nodes >= 3 && options.nodes <= NODES_MAX && options.rounds > 0 &&
-           (!options.only || actions_choose(options.only)) &&
+    return optind == argc && options.minutes > 0 && options.timeout_ms >= 1000 && options.nodes >= 3 &&
+           options.nodes <= NODES_MAX && options.rounds > 0 && (!options.only || actions_choose(options.only)) &&
            (!options.scenario || scenario_known(options.scenario));
 }
 
@@ -160,9 +158,8 @@ static int report(void)
 {
     long sum = 0;
 
-    printf("\nseed %llu, session timeout %d ms, tick %d ms, %d nodes, %.1f minutes\n",
-           (unsigned long long)options.seed, options.timeout_ms, options.tick_ms, options.nodes,
-           seconds(record_now()) / 60);
+    printf("\nseed %llu, session timeout %d ms, tick %d ms, %d nodes, %.1f minutes\n", (unsigned long long)options.seed,
+           options.timeout_ms, options.tick_ms, options.nodes, seconds(record_now()) / 60);
     actions_report();
     claims_report();
     nodes_report();

@@ -70,8 +70,7 @@ struct child {
 
 /* Starts a program: `fd` becomes its descriptor 3 (-1: none), standard error goes to `log` (NULL:
  * nowhere). */
-void child_start(struct child *child, const char *const argv[], bool output, int fd,
-                 const char *log);
+void child_start(struct child *child, const char *const argv[], bool output, int fd, const char *log);
 void child_tell(struct child *child, const char *line);
 /* Ends it by its pid, and waits for it. */
 void child_kill(struct child *child);

@@ -92,15 +92,12 @@ void growth_check(int node)
     /* An old connection may be closing still. */
     if (!g->told && !pump_until(PATIENCE_MS, no_more_than_at_first, n)) {
         g->told = true;
-        violation(CHECK_GROWTH,
-                  "n%d had %ld descriptors and %ld threads, and has %ld and %ld, and %d helpers",
-                  node, g->fds, g->threads, count_fds(node), count_threads(node),
-                  helpers_count(node));
+        violation(CHECK_GROWTH, "n%d had %ld descriptors and %ld threads, and has %ld and %ld, and %d helpers", node,
+                  g->fds, g->threads, count_fds(node), count_threads(node), helpers_count(node));
     }
     if (!g->told && g->memory > 2 * g->first_memory && g->memory > g->first_memory + MEMORY_KB) {
         g->told = true;
-        violation(CHECK_GROWTH, "n%d had %ld KB of memory, and has %ld", node, g->first_memory,
-                  g->memory);
+        violation(CHECK_GROWTH, "n%d had %ld KB of memory, and has %ld", node, g->first_memory, g->memory);
     }
     remember_longest(n);
 }
@@ -110,6 +107,6 @@ void growth_report(void)
     if (longest.node)
         printf("growth: n%d in %.1f minutes: %ld descriptors, %ld threads before and after, memory "
                "%ld KB -> %ld KB\n",
-               longest.node, longest.minutes, longest.growth.fds, longest.growth.threads,
-               longest.growth.first_memory, longest.growth.memory);
+               longest.node, longest.minutes, longest.growth.fds, longest.growth.threads, longest.growth.first_memory,
+               longest.growth.memory);
 }

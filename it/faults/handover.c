@@ -64,8 +64,7 @@ void handovers_report(void)
     char text[64];
 
     for (int i = 0; i < kind_count; i++) {
-        snprintf(text, sizeof text, "%s of the master -> it claims for the last time",
-                 kinds[i].name);
+        snprintf(text, sizeof text, "%s of the master -> it claims for the last time", kinds[i].name);
         times_print(&kinds[i].stopped, text);
         snprintf(text, sizeof text, "%s of the master -> the next one claims", kinds[i].name);
         times_print(&kinds[i].claimed, text);

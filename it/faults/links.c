@@ -29,8 +29,7 @@ static void take_link(const char *line)
 void links_start(void)
 {
     char path[4200], count[8], line[128];
-    const char *argv[] = {path, count, ensemble_server(1), ensemble_server(2), ensemble_server(3),
-                          NULL};
+    const char *argv[] = {path, count, ensemble_server(1), ensemble_server(2), ensemble_server(3), NULL};
 
     snprintf(path, sizeof path, "%s", program("it/faults/proxy"));
     snprintf(count, sizeof count, "%d", options.nodes);

@@ -60,8 +60,7 @@ static void saw_going(struct node *n, int node, int64_t number, int64_t time)
     struct incarnation *i = find(node, number);
 
     if (i->gone_for[n->number] == handle_of(n))
-        violation(CHECK_TWICE, "n%d saw the end of n%d, incarnation %lld, twice", n->number, node,
-                  (long long)number);
+        violation(CHECK_TWICE, "n%d saw the end of n%d, incarnation %lld, twice", n->number, node, (long long)number);
     i->gone_for[n->number] = handle_of(n);
     if (!i->killed)
         return;
@@ -76,8 +75,8 @@ static void saw_coming(struct node *n, int node, int64_t number)
     struct incarnation *i = find(node, number);
 
     if (i->gone_for[n->number] == handle_of(n))
-        violation(CHECK_LIVING, "n%d saw n%d, incarnation %lld, leave and come back", n->number,
-                  node, (long long)number);
+        violation(CHECK_LIVING, "n%d saw n%d, incarnation %lld, leave and come back", n->number, node,
+                  (long long)number);
 }
 
 static void saw_member(struct node *n, const struct event *e)
@@ -87,12 +86,10 @@ static void saw_member(struct node *n, const struct event *e)
 
     if (nodes[e->node].record && !nodes[e->node].leaves)
         living_changes++;
-    if (was_there != (before != NOBODY) ||
-        (e->detail == ODEZK_MEMBER_LEFT && before != e->incarnation))
-        violation(CHECK_TWICE,
-                  "n%d saw n%d, incarnation %lld: %s, though it knew of incarnation %lld",
-                  n->number, e->node, (long long)e->incarnation,
-                  odezk_member_change_name((odezk_member_change)e->detail), (long long)before);
+    if (was_there != (before != NOBODY) || (e->detail == ODEZK_MEMBER_LEFT && before != e->incarnation))
+        violation(CHECK_TWICE, "n%d saw n%d, incarnation %lld: %s, though it knew of incarnation %lld", n->number,
+                  e->node, (long long)e->incarnation, odezk_member_change_name((odezk_member_change)e->detail),
+                  (long long)before);
     if (before != NOBODY)
         saw_going(n, e->node, before, e->time);
     n->seen.view[e->node] = e->detail == ODEZK_MEMBER_LEFT ? NOBODY : e->incarnation;
@@ -184,10 +181,10 @@ void members_tell_disagreement(void)
         say("n%d: session %s, incarnation %lld, phase %d, sees master n%d, epoch %lld, and n1 "
             "%lld, n2 %lld, n3 %lld, "
             "n4 %lld, n5 %lld",
-            i, odezk_session_state_name((odezk_session_state)n->seen.session),
-            (long long)n->seen.incarnation, n->record->phase, n->seen.master,
-            (long long)n->seen.epoch, (long long)n->seen.view[1], (long long)n->seen.view[2],
-            (long long)n->seen.view[3], (long long)n->seen.view[4], (long long)n->seen.view[5]);
+            i, odezk_session_state_name((odezk_session_state)n->seen.session), (long long)n->seen.incarnation,
+            n->record->phase, n->seen.master, (long long)n->seen.epoch, (long long)n->seen.view[1],
+            (long long)n->seen.view[2], (long long)n->seen.view[3], (long long)n->seen.view[4],
+            (long long)n->seen.view[5]);
     }
 }
 

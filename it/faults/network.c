@@ -68,8 +68,8 @@ static void read_ports(void)
     snprintf(path, sizeof path, "%s/1/zoo.cfg", ensemble_dir());
     file = fopen(path, "re");
     while (file && fgets(line, sizeof line, file))
-        if (sscanf(line, "server.%d=%*[0-9.]:%d:%d", &server, &quorum, &election) == 3 &&
-            server >= 1 && server <= SERVERS) {
+        if (sscanf(line, "server.%d=%*[0-9.]:%d:%d", &server, &quorum, &election) == 3 && server >= 1 &&
+            server <= SERVERS) {
             quorum_port[server] = quorum;
             election_port[server] = election;
         }
@@ -86,8 +86,7 @@ static pid_t find_process(int server)
     FILE *list;
 
     snprintf(folder, sizeof folder, "%s/%d", ensemble_dir(), server);
-    snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)ensemble_pid(),
-             (int)ensemble_pid());
+    snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)ensemble_pid(), (int)ensemble_pid());
     list = fopen(path, "re");
     while (list && !found && fscanf(list, "%d", &pid) == 1) {
         snprintf(path, sizeof path, "/proc/%d/cwd", pid);
@@ -147,8 +146,8 @@ static void add_connections(FILE *rules, const char *table, const unsigned long 
     FILE *list = fopen(table, "re");
 
     while (list && fgets(line, sizeof line, list))
-        if (sscanf(line, "%*d: %*[0-9A-F]:%X %*[0-9A-F]:%X %X %*s %*s %*s %*s %*s %lu", &local,
-                   &remote, &state, &inode) == 4 &&
+        if (sscanf(line, "%*d: %*[0-9A-F]:%X %*[0-9A-F]:%X %X %*s %*s %*s %*s %*s %lu", &local, &remote, &state,
+                   &inode) == 4 &&
             remote != 0 && (is_between_servers((int)local) || is_between_servers((int)remote)) &&
             is_one_of(inode, inodes, count))
             fprintf(rules,

@@ -17,14 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum {
-    RECORD_FD = 3,
-    JOIN_MS = 1000,
-    CLOSE_MS = 6000,
-    OPERATION_MS = 3000,
-    VISIT_MS = 1000,
-    WRITE_MS = 2000
-};
+enum { RECORD_FD = 3, JOIN_MS = 1000, CLOSE_MS = 6000, OPERATION_MS = 3000, VISIT_MS = 1000, WRITE_MS = 2000 };
 
 #define ROOT "/odezk-faults"
 #define CLUSTER "c"
@@ -222,15 +215,14 @@ static void hold(struct worker *w, const odezk_lock *lock, int key, int64_t aske
 
 /* A znode whose name tells the token: the order in which they were made is the order of the tokens.
  * Without a lock the token is the epoch of the mastership. */
-static void write_guarded(struct worker *w, odezk_cluster *cluster, odezk_lock *lock, int key,
-                          int64_t token)
+static void write_guarded(struct worker *w, odezk_cluster *cluster, odezk_lock *lock, int key, int64_t token)
 {
     char path[128];
     odezk_write item = {.type = ODEZK_WRITE_CREATE, .path = path, .version = ODEZK_ANY_VERSION};
     int rc;
 
-    snprintf(path, sizeof path, ROOT "/written/%d-%lld-%d.%d.%u", key, (long long)token,
-             (int)getpid(), w->caller, ++w->writes);
+    snprintf(path, sizeof path, ROOT "/written/%d-%lld-%d.%d.%u", key, (long long)token, (int)getpid(), w->caller,
+             ++w->writes);
     call_begin(node.record, w->caller, lock ? CALL_WRITE : CALL_MASTER_WRITE, WRITE_MS);
     rc = lock ? odezk_lock_write(cluster, lock, &item, 1, WRITE_MS)
               : odezk_master_write(cluster, token, &item, 1, WRITE_MS);
@@ -296,8 +288,7 @@ static bool wait_for(struct attempt *a, int ms)
 }
 
 /* Often it is cancelled before it ends; its callback has to come all the same. */
-static int acquire_async(struct worker *w, odezk_cluster *cluster, const char *key, int wait_ms,
-                         odezk_lock **lock)
+static int acquire_async(struct worker *w, odezk_cluster *cluster, const char *key, int wait_ms, odezk_lock **lock)
 {
     struct attempt a = {.lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER};
     odezk_lock_request *request = NULL;
@@ -325,18 +316,16 @@ static int acquire(struct worker *w, odezk_cluster *cluster, const char *key, od
     bool async = dice(&w->dice, 8) == 0;
     int rc;
 
-    call_begin(node.record, w->caller, async ? CALL_ACQUIRE_ASYNC : CALL_ACQUIRE,
-               wait_ms + OPERATION_MS);
-    rc = async ? acquire_async(w, cluster, key, wait_ms, lock)
-               : odezk_lock_acquire(cluster, SPACE, key, wait_ms, lock);
+    call_begin(node.record, w->caller, async ? CALL_ACQUIRE_ASYNC : CALL_ACQUIRE, wait_ms + OPERATION_MS);
+    rc = async ? acquire_async(w, cluster, key, wait_ms, lock) : odezk_lock_acquire(cluster, SPACE, key, wait_ms, lock);
     call_end(node.record, w->caller);
     return rc;
 }
 
 static bool is_expected(int rc)
 {
-    return rc == ODEZK_EBUSY || rc == ODEZK_ETIMEDOUT || rc == ODEZK_EUNREACHABLE ||
-           rc == ODEZK_ECLOSED || rc == ODEZK_ECANCELED;
+    return rc == ODEZK_EBUSY || rc == ODEZK_ETIMEDOUT || rc == ODEZK_EUNREACHABLE || rc == ODEZK_ECLOSED ||
+           rc == ODEZK_ECANCELED;
 }
 
 static void work_once(struct worker *w, odezk_cluster *cluster)
@@ -607,10 +596,9 @@ static bool configure(const char *servers, const char *timeout, const char *help
     char operation[16];
 
     snprintf(operation, sizeof operation, "%d", OPERATION_MS);
-    return odezk_config_new(&node.config) == ODEZK_OK && set("servers", servers) &&
-           set("base", ROOT) && set("cluster", CLUSTER) && set("node-id", node.id) &&
-           set("session-timeout", timeout) && set("operation-timeout", operation) &&
-           set("lock-sticky-idle", STICKY_IDLE) && set("crash-leave", helper);
+    return odezk_config_new(&node.config) == ODEZK_OK && set("servers", servers) && set("base", ROOT) &&
+           set("cluster", CLUSTER) && set("node-id", node.id) && set("session-timeout", timeout) &&
+           set("operation-timeout", operation) && set("lock-sticky-idle", STICKY_IDLE) && set("crash-leave", helper);
 }
 
 static void print_line(odezk_log_level level, const char *category, const char *line, void *arg)
@@ -619,8 +607,7 @@ static void print_line(odezk_log_level level, const char *category, const char *
 
     (void)level;
     (void)arg;
-    fprintf(stderr, "%lld.%03lld %s: %s\n", (long long)(now / 1000), (long long)(now % 1000),
-            category, line);
+    fprintf(stderr, "%lld.%03lld %s: %s\n", (long long)(now / 1000), (long long)(now % 1000), category, line);
 }
 
 static bool start(pthread_t *thread, void *(*body)(void *), void *arg)
@@ -635,8 +622,7 @@ static int run(void)
     pthread_t asker, visitor;
 
     node.record->beat = record_now();
-    if (!start(&asker, ask, NULL) || !start(&visitor, visit, NULL) ||
-        !start(&scribe.thread, write_as_master, &scribe))
+    if (!start(&asker, ask, NULL) || !start(&visitor, visit, NULL) || !start(&scribe.thread, write_as_master, &scribe))
         return 1;
     for (int i = 0; i < WORKERS; i++) {
         workers[i].caller = CALLER_WORKER + i;

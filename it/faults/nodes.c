@@ -118,8 +118,7 @@ static void count_calls(struct node *n)
         uint64_t late = r->calls[i].late;
 
         if (late > n->count.late[i])
-            violation(CHECK_HANGS,
-                      "n%d: %s came back more than a second late, %d times, at most after %.1f s",
+            violation(CHECK_HANGS, "n%d: %s came back more than a second late, %d times, at most after %.1f s",
                       n->number, call_name((enum call)i), (int)(late - n->count.late[i]),
                       (double)r->calls[i].slowest / 1e9);
         n->count.late[i] = late;
@@ -195,8 +194,7 @@ static void look_for_hangs(struct node *n)
         if (call_behind(n->record, i) <= LATE || since == n->count.hanging[i] || since != c->since)
             continue;
         n->count.hanging[i] = since;
-        violation(CHECK_HANGS, "n%d: %s does not come back", n->number,
-                  call_name((enum call)c->call));
+        violation(CHECK_HANGS, "n%d: %s does not come back", n->number, call_name((enum call)c->call));
     }
 }
 
@@ -240,6 +238,6 @@ void nodes_report(void)
            (unsigned long long)refused_writes);
     printf("calls:\n");
     for (int i = 0; i < CALLS; i++)
-        printf("  %-16s %10llu times, longest %8.1f ms\n", call_name((enum call)i),
-               (unsigned long long)totals[i].count, (double)totals[i].slowest / 1e6);
+        printf("  %-16s %10llu times, longest %8.1f ms\n", call_name((enum call)i), (unsigned long long)totals[i].count,
+               (double)totals[i].slowest / 1e6);
 }

@@ -29,8 +29,7 @@ const char *program(const char *name)
     return path;
 }
 
-static void become(const char *const argv[], int in, int out, int fd, int log, int farewell,
-                   pid_t parent)
+static void become(const char *const argv[], int in, int out, int fd, int log, int farewell, pid_t parent)
 {
     int third = fd >= 0 ? fcntl(fd, F_DUPFD, 10) : -1;
     sigset_t none;
@@ -38,16 +37,15 @@ static void become(const char *const argv[], int in, int out, int fd, int log, i
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     setpgid(0, 0); /* a terminal's Ctrl-C is for the runner, which ends us in order */
-    if (prctl(PR_SET_PDEATHSIG, farewell) != 0 || getppid() != parent || dup2(in, 0) < 0 ||
-        dup2(out, 1) < 0 || dup2(log, 2) < 0 || (third >= 0 && dup2(third, 3) < 0))
+    if (prctl(PR_SET_PDEATHSIG, farewell) != 0 || getppid() != parent || dup2(in, 0) < 0 || dup2(out, 1) < 0 ||
+        dup2(log, 2) < 0 || (third >= 0 && dup2(third, 3) < 0))
         _exit(127);
     closefrom(fd >= 0 ? 4 : 3);
     execv(argv[0], (char *const *)argv);
     _exit(127);
 }
 
-void child_start(struct child *child, const char *const argv[], bool output, int fd,
-                 const char *log)
+void child_start(struct child *child, const char *const argv[], bool output, int fd, const char *log)
 {
     int nowhere = open("/dev/null", O_RDWR | O_CLOEXEC);
     int in[2], out[2] = {-1, -1};

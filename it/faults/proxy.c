@@ -175,8 +175,7 @@ static void open_end(struct connection *c, enum way way, int fd)
     int one = 1;
 
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    c->ends[way] = (struct end){
-        .connection = c, .fd = fd, .last = &c->ends[way].first, .interest = UINT32_MAX};
+    c->ends[way] = (struct end){.connection = c, .fd = fd, .last = &c->ends[way].first, .interest = UINT32_MAX};
 }
 
 static int connect_to(const struct sockaddr_in *server)
@@ -304,8 +303,7 @@ static void append(struct end *end, const struct link *link, const unsigned char
         part = size < most ? size : most;
         due = now + link->delay;
         if (link->rate)
-            due =
-                (due > end->last_due ? due : end->last_due) + (int64_t)part * NS_PER_S / link->rate;
+            due = (due > end->last_due ? due : end->last_due) + (int64_t)part * NS_PER_S / link->rate;
         chunk = allocate(sizeof *chunk + part);
         chunk->due = end->last_due = due;
         chunk->size = part;
@@ -350,8 +348,7 @@ static void give_data(struct end *end, int64_t now)
     struct chunk *chunk;
 
     while (end->fd >= 0 && (chunk = end->first) != NULL && chunk->due <= now) {
-        ssize_t put =
-            send(end->fd, chunk->data + chunk->written, chunk->size - chunk->written, MSG_NOSIGNAL);
+        ssize_t put = send(end->fd, chunk->data + chunk->written, chunk->size - chunk->written, MSG_NOSIGNAL);
         if (put < 0) {
             if (errno != EAGAIN && errno != EINTR && errno != ENOTCONN)
                 end->eof = true;
@@ -405,8 +402,7 @@ static int64_t turn(struct connection *c, int64_t now)
     for (int way = 0; way < 2; way++) {
         struct end *end = &c->ends[way];
 
-        if (end->eof &&
-            end->fd >= 0) { /* its waiting data is kept: nobody is left to write it to */
+        if (end->eof && end->fd >= 0) { /* its waiting data is kept: nobody is left to write it to */
             close_end(end, false);
             continue;
         }
@@ -502,8 +498,8 @@ static void obey(const char *line)
     char verb[16];
     int node, server, argument;
 
-    if (sscanf(line, "%15s %d %d %d", verb, &node, &server, &argument) != 4 || node < 0 ||
-        node > proxy.nodes || server < 0 || server > proxy.servers)
+    if (sscanf(line, "%15s %d %d %d", verb, &node, &server, &argument) != 4 || node < 0 || node > proxy.nodes ||
+        server < 0 || server > proxy.servers)
         puts("error");
     else if (strcmp(verb, "where") == 0 && node > 0)
         printf("ok %d\n", where(node));
@@ -561,8 +557,7 @@ static void serve(void)
 
             if (!end)
                 orders = true;
-            else if (end->connection && events[i].events & (EPOLLERR | EPOLLHUP) &&
-                     !(events[i].events & EPOLLIN))
+            else if (end->connection && events[i].events & (EPOLLERR | EPOLLHUP) && !(events[i].events & EPOLLIN))
                 end->eof = true;
             else if (end->connection && events[i].events & EPOLLIN)
                 take_data(end);
@@ -611,8 +606,7 @@ int main(int argc, char **argv)
 
     proxy.nodes = argc > 1 ? atoi(argv[1]) : 0;
     proxy.servers = argc - 2;
-    if (proxy.nodes < 1 || proxy.nodes > NODES_MAX || proxy.servers < 1 ||
-        proxy.servers > SERVERS_MAX) {
+    if (proxy.nodes < 1 || proxy.nodes > NODES_MAX || proxy.servers < 1 || proxy.servers > SERVERS_MAX) {
         fprintf(stderr, "usage: %s NODES ADDRESS:PORT...\n", argv[0]);
         return 2;
     }

@@ -171,9 +171,9 @@ int64_t call_behind(const struct record *record, int caller)
 
 const char *call_name(enum call call)
 {
-    static const char *const names[CALLS] = {
-        "join",   "close",   "free",          "is_master", "resign", "resign_node",
-        "status", "acquire", "acquire_async", "release",   "write",  "master_write"};
+    static const char *const names[CALLS] = {"join",          "close",       "free",   "is_master",
+                                             "resign",        "resign_node", "status", "acquire",
+                                             "acquire_async", "release",     "write",  "master_write"};
 
     return (unsigned)call < CALLS ? names[call] : "?";
 }

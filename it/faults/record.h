@@ -64,14 +64,7 @@ enum call {
     CALLS
 };
 
-enum {
-    CALLER_MAIN,
-    CALLER_ASKER,
-    CALLER_VISITOR,
-    CALLER_SCRIBE,
-    CALLER_WORKER,
-    CALLERS = CALLER_WORKER + WORKERS
-};
+enum { CALLER_MAIN, CALLER_ASKER, CALLER_VISITOR, CALLER_SCRIBE, CALLER_WORKER, CALLERS = CALLER_WORKER + WORKERS };
 
 /* The call that a thread is in. */
 struct caller {

@@ -134,8 +134,7 @@ static int have_follower(int *master, int64_t *epoch)
     *master = need_master(epoch);
     /* A lease from this connection, and not always at the same point of its period. */
     pump(options.timeout_ms + dice(0, options.timeout_ms / 3));
-    return *master == place.node ? link_order("where", place.node, 0, 0)
-                                 : have_follower(master, epoch);
+    return *master == place.node ? link_order("where", place.node, 0, 0) : have_follower(master, epoch);
 }
 
 /*
@@ -294,8 +293,7 @@ static void print_result(const struct scenario *scenario)
     printf("  two masters                  %d of %d\n", result.two_masters, result.rounds);
     printf("  two valid holders of a lock  %d of %d\n", result.two_holders, result.rounds);
     printf("  mastership kept              %d of %d\n", result.masterships_kept, result.rounds);
-    printf("  living nodes reported as left, joined or restarted: %ld in %d\n", result.changes,
-           result.rounds);
+    printf("  living nodes reported as left, joined or restarted: %ld in %d\n", result.changes, result.rounds);
     times_print(&result.outage, "outage, until all servers serve again");
     times_print(&result.without_master, "time without a master");
 }

@@ -142,8 +142,7 @@ bool remove_seat(int64_t epoch)
         return false;
     for (int i = 0; i < names.count && !removed; i++) {
         snprintf(path, sizeof path, CLUSTER "/election/%s", names.names[i]);
-        removed = it_zk_stat(zk, path, &stat) == IT_OK && stat.czxid == epoch &&
-                  it_zk_delete(zk, path) == IT_OK;
+        removed = it_zk_stat(zk, path, &stat) == IT_OK && stat.czxid == epoch && it_zk_delete(zk, path) == IT_OK;
     }
     it_names_free(&names);
     return removed;
@@ -171,9 +170,8 @@ static void check_order(const struct written *written, int count)
         int key = written[i].key;
 
         if (written[i].token < newest[key])
-            violation(CHECK_WRITES, "%s %d: token %lld wrote after %lld",
-                      key == MASTERSHIP ? "mastership" : "key", key, (long long)written[i].token,
-                      (long long)newest[key]);
+            violation(CHECK_WRITES, "%s %d: token %lld wrote after %lld", key == MASTERSHIP ? "mastership" : "key", key,
+                      (long long)written[i].token, (long long)newest[key]);
         else
             newest[key] = written[i].token;
     }
@@ -195,8 +193,8 @@ static void check_writes(void)
         char path[512];
 
         snprintf(path, sizeof path, WRITTEN "/%s", names.names[i]);
-        if (sscanf(names.names[i], "%d-%lld-", &w->key, &token) != 2 || w->key < 0 ||
-            w->key > KEYS || it_zk_stat(zk, path, &stat) != IT_OK)
+        if (sscanf(names.names[i], "%d-%lld-", &w->key, &token) != 2 || w->key < 0 || w->key > KEYS ||
+            it_zk_stat(zk, path, &stat) != IT_OK)
             continue;
         w->token = token;
         w->zxid = stat.czxid;

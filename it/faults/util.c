@@ -137,8 +137,8 @@ void times_print(struct times *times, const char *name)
         return;
     }
     qsort(times->ns, (size_t)times->count, sizeof *times->ns, compare);
-    printf("  %-52s %5d times: p50 %8.1f ms, p99 %8.1f ms, most %8.1f ms\n", name, times->count,
-           ms_at(times, 50), ms_at(times, 99), ms_at(times, 100));
+    printf("  %-52s %5d times: p50 %8.1f ms, p99 %8.1f ms, most %8.1f ms\n", name, times->count, ms_at(times, 50),
+           ms_at(times, 99), ms_at(times, 100));
 }
 
 void times_free(struct times *times)

@@ -8,8 +8,8 @@ static _Thread_local char last_error[1024];
 const char *odezk_strerror(int code)
 {
     switch (code) {
-#define TEXT(name, number, text)                                                                   \
-    case number:                                                                                   \
+#define TEXT(name, number, text)                                                                                       \
+    case number:                                                                                                       \
         return text;
         ODEZK_ERRORS(TEXT)
 #undef TEXT
@@ -21,8 +21,8 @@ const char *odezk_strerror(int code)
 const char *odezk_errname(int code)
 {
     switch (code) {
-#define NAME(name, number, text)                                                                   \
-    case number:                                                                                   \
+#define NAME(name, number, text)                                                                                       \
+    case number:                                                                                                       \
         return "ODEZK_" #name;
         ODEZK_ERRORS(NAME)
 #undef NAME

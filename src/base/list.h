@@ -66,7 +66,7 @@ static inline void oz_list_splice(struct oz_list *to, struct oz_list *from)
 }
 
 #define oz_list_each(node, head) for ((node) = (head)->next; (node) != (head); (node) = (node)->next)
-#define oz_list_each_safe(node, tmp, head)                                                         \
+#define oz_list_each_safe(node, tmp, head)                                                                             \
     for ((node) = (head)->next, (tmp) = (node)->next; (node) != (head); (node) = (tmp), (tmp) = (node)->next)
 
 #endif

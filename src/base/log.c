@@ -24,8 +24,7 @@
 #include <unistd.h>
 
 #define RING_SIZE ((size_t)64 * 1024)
-#define TEXT_MAX                                                                                   \
-    900 /* log4c's "dated" layout cuts at 1,023 bytes, with its own prefix before the text */
+#define TEXT_MAX 900 /* log4c's "dated" layout cuts at 1,023 bytes, with its own prefix before the text */
 #define FLUSH_TIME OZ_SECOND
 #define REPEAT_TIME OZ_SECOND /* at first; longer and longer for a line that keeps coming */
 #define REPEAT_TIME_MAX (64 * OZ_SECOND)
@@ -46,8 +45,7 @@ struct line {
     struct header header;
     char text[TEXT_MAX + 1];
 };
-_Static_assert(offsetof(struct line, text) == sizeof(struct header),
-               "a line is copied in one piece");
+_Static_assert(offsetof(struct line, text) == sizeof(struct header), "a line is copied in one piece");
 
 /* A line of the C client that was logged a moment ago, and how often it came again since. */
 struct repeat {
@@ -67,12 +65,12 @@ static pthread_t thread;
 static bool log4c_started;
 static bool log4c_configured; /* it has an appender */
 static bool log4c_of_program; /* the program used log4c before: its settings stay */
-static bool log4c_torn; /* a fork may have caught it in the middle of a line: never used again */
+static bool log4c_torn;       /* a fork may have caught it in the middle of a line: never used again */
 static char log4c_file[PATH_SIZE];
 
 /* All of `shared`; held for copies only, never while a line is delivered. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t wake = PTHREAD_COND_INITIALIZER; /* there is something for the log thread */
+static pthread_cond_t wake = PTHREAD_COND_INITIALIZER;      /* there is something for the log thread */
 static pthread_cond_t delivered = PTHREAD_COND_INITIALIZER; /* a line, or the thread ends */
 static struct {
     size_t start, used;
@@ -87,7 +85,7 @@ static struct {
 } shared;
 
 static atomic_bool is_open;
-static atomic_bool forked; /* in a child that did not open the log itself: lines go nowhere */
+static atomic_bool forked;                /* in a child that did not open the log itself: lines go nowhere */
 static _Atomic odezk_log_level level_set; /* 0: never set */
 static _Thread_local bool in_log_thread;
 static pthread_once_t fork_handler_once = PTHREAD_ONCE_INIT;
@@ -161,9 +159,8 @@ static void print(const struct line *line)
 
     gmtime_r(&seconds, &tm);
     strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%S", &tm);
-    n = (size_t)snprintf(out, sizeof out, "%s.%03dZ %s %.64s: %s\n", stamp,
-                         (int)(line->header.time_ms % 1000), level_name(line->header.level),
-                         line->header.category, line->text);
+    n = (size_t)snprintf(out, sizeof out, "%s.%03dZ %s %.64s: %s\n", stamp, (int)(line->header.time_ms % 1000),
+                         level_name(line->header.level), line->header.category, line->text);
     while (done < n) {
         ssize_t written = write(STDERR_FILENO, out + done, n - done);
 
@@ -222,8 +219,8 @@ static void describe_drop(struct line *line, uint64_t dropped)
     line->header.category = "odezk.log";
     line->header.level = ODEZK_LOG_WARN;
     line->header.time_ms = oz_wall_ms();
-    line->header.length = (uint32_t)snprintf(line->text, sizeof line->text,
-                                             "%llu log lines dropped", (unsigned long long)dropped);
+    line->header.length =
+        (uint32_t)snprintf(line->text, sizeof line->text, "%llu log lines dropped", (unsigned long long)dropped);
 }
 
 static bool take_dropped(struct line *line, uint64_t *dropped)
@@ -308,8 +305,7 @@ static bool take_repeat(struct line *line)
             continue;
         line->header = (struct header){.category = "odezk.zookeeper", .level = r->level};
         line->header.time_ms = oz_wall_ms();
-        snprintf(line->text, sizeof line->text, "%s (%llu more of the same)", r->text,
-                 (unsigned long long)r->count);
+        snprintf(line->text, sizeof line->text, "%s (%llu more of the same)", r->text, (unsigned long long)r->count);
         r->count = 0;
         r->since = now;
         r->time = r->time < REPEAT_TIME_MAX ? 2 * r->time : REPEAT_TIME_MAX;
@@ -334,9 +330,8 @@ static int64_t next_repeat(void)
 
 static int log4c_priority(odezk_log_level level)
 {
-    static const int priorities[] = {LOG4C_PRIORITY_NOTSET, LOG4C_PRIORITY_ERROR,
-                                     LOG4C_PRIORITY_WARN, LOG4C_PRIORITY_INFO,
-                                     LOG4C_PRIORITY_DEBUG};
+    static const int priorities[] = {LOG4C_PRIORITY_NOTSET, LOG4C_PRIORITY_ERROR, LOG4C_PRIORITY_WARN,
+                                     LOG4C_PRIORITY_INFO, LOG4C_PRIORITY_DEBUG};
 
     return priorities[level];
 }
@@ -352,8 +347,8 @@ static void deliver(const struct line *line)
     if (cb)
         cb(line->header.level, line->header.category, line->text, arg);
     else if (log4c_configured)
-        log4c_category_log(log4c_category_get(line->header.category),
-                           log4c_priority(line->header.level), "%s", line->text);
+        log4c_category_log(log4c_category_get(line->header.category), log4c_priority(line->header.level), "%s",
+                           line->text);
     else
         print_if_bad(line);
     pthread_mutex_lock(&lock);
@@ -442,8 +437,7 @@ static void forget_found_configuration(void)
 static int load_log4c(const char *file)
 {
     if (strlen(file) >= sizeof log4c_file)
-        return oz_fail(ODEZK_ECONFIG, "the name of the log4c file is longer than %d bytes",
-                       PATH_SIZE - 1);
+        return oz_fail(ODEZK_ECONFIG, "the name of the log4c file is longer than %d bytes", PATH_SIZE - 1);
     if (access(file, R_OK) != 0)
         return oz_fail(ODEZK_ECONFIG, "log4c file %s: %s", file, strerror(errno));
     if (!log4c_of_program)
@@ -601,8 +595,7 @@ bool oz_log_enabled(odezk_log_level level)
 {
     odezk_log_level set = atomic_load_explicit(&level_set, memory_order_relaxed);
 
-    return level <= (set ? set : ODEZK_LOG_INFO) &&
-           !atomic_load_explicit(&forked, memory_order_relaxed);
+    return level <= (set ? set : ODEZK_LOG_INFO) && !atomic_load_explicit(&forked, memory_order_relaxed);
 }
 
 /* False when there is no log thread to take the line. */
@@ -632,8 +625,7 @@ static void emit(odezk_log_level level, const char *category, const char *text, 
 
 void oz_log(odezk_log_level level, const char *category, const char *format, ...)
 {
-    char text[TEXT_MAX +
-              128]; /* longer than what clean() lets pass, so that it sees that there is more */
+    char text[TEXT_MAX + 128]; /* longer than what clean() lets pass, so that it sees that there is more */
     va_list args;
 
     if (!oz_log_enabled(level))

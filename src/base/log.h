@@ -6,13 +6,12 @@
 #include <stdbool.h>
 
 /* Categories are constant strings: "odezk.session", "odezk.election", "odezk.lock", ... */
-void oz_log(odezk_log_level level, const char *category, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+void oz_log(odezk_log_level level, const char *category, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 #define oz_error(category, ...) oz_log(ODEZK_LOG_ERROR, "odezk." category, __VA_ARGS__)
 #define oz_warn(category, ...) oz_log(ODEZK_LOG_WARN, "odezk." category, __VA_ARGS__)
 #define oz_info(category, ...) oz_log(ODEZK_LOG_INFO, "odezk." category, __VA_ARGS__)
-#define oz_debug(category, ...)                                                                    \
+#define oz_debug(category, ...)                                                                                        \
     (oz_log_enabled(ODEZK_LOG_DEBUG) ? oz_log(ODEZK_LOG_DEBUG, "odezk." category, __VA_ARGS__) : (void)0)
 
 bool oz_log_enabled(odezk_log_level level);

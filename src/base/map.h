@@ -27,8 +27,8 @@ int oz_map_put(struct oz_map *m, struct oz_map_node *node, const char *key);
 void oz_map_remove(struct oz_map *m, struct oz_map_node *node);
 void oz_map_free(struct oz_map *m); /* the slots; the nodes belong to the caller */
 
-#define oz_map_each(m, i, node)                                                                    \
-    for ((i) = 0; (i) < (m)->size; (i)++)                                                          \
+#define oz_map_each(m, i, node)                                                                                        \
+    for ((i) = 0; (i) < (m)->size; (i)++)                                                                              \
         for ((node) = (m)->slots[i]; (node); (node) = (node)->next)
 
 #endif

@@ -81,8 +81,8 @@ static void become(const struct program *program, int go_fd, pid_t parent)
     int error;
 
     /* The group's leader gets SIGKILL even if the guard is killed before us. */
-    if (!keep_only(go_fd) || prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent ||
-        setpgid(0, 0) != 0 || read(3, &go, 1) != 1)
+    if (!keep_only(go_fd) || prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent || setpgid(0, 0) != 0 ||
+        read(3, &go, 1) != 1)
         _exit(126);
     process_child_signals();
     execve(program->path, program->argv, program->envp);

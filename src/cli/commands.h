@@ -4,7 +4,7 @@
 
 #include "options.h"
 
-extern const struct command node_command, status_command, watch_command, resign_command,
-    exec_command, locks_command, config_command, sandbox_command;
+extern const struct command node_command, status_command, watch_command, resign_command, exec_command, locks_command,
+    config_command, sandbox_command;
 
 #endif

@@ -80,8 +80,7 @@ static int apply_options(const struct cli *cli, odezk_config *config)
     return result;
 }
 
-int common_load(const struct cli *cli, const char *dir, odezk_config **out,
-                odezk_problems **problems)
+int common_load(const struct cli *cli, const char *dir, odezk_config **out, odezk_problems **problems)
 {
     odezk_config *config = NULL;
     int error = odezk_config_load(config_dir(cli, dir), &config, problems);
@@ -111,8 +110,7 @@ int common_config(const struct cli *cli, const char *dir, odezk_config **out)
     return exit_code;
 }
 
-int common_cluster(const struct cli *cli, const odezk_config *config, odezk_role role,
-                   odezk_cluster **out)
+int common_cluster(const struct cli *cli, const odezk_config *config, odezk_role role, odezk_cluster **out)
 {
     odezk_cluster_options options = ODEZK_CLUSTER_OPTIONS_INIT;
 

@@ -14,15 +14,13 @@
 int common_config(const struct cli *cli, const char *dir, odezk_config **out);
 
 /* The same, but the mistakes in the files are only put into `problems`. */
-int common_load(const struct cli *cli, const char *dir, odezk_config **out,
-                odezk_problems **problems);
+int common_load(const struct cli *cli, const char *dir, odezk_config **out, odezk_problems **problems);
 
 /* Sets one setting as the command line does; an exit code. */
 int common_set(const struct cli *cli, odezk_config *config, const char *name, const char *value);
 
 /* A handle that was not started; an exit code. */
-int common_cluster(const struct cli *cli, const odezk_config *config, odezk_role role,
-                   odezk_cluster **out);
+int common_cluster(const struct cli *cli, const odezk_config *config, odezk_role role, odezk_cluster **out);
 
 /* A client's handle with the settings of the command line, and these settings; an exit code. */
 int common_client(const struct cli *cli, odezk_config **config, odezk_cluster **cluster);

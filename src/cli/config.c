@@ -6,14 +6,13 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char help[] =
-    "usage: odezk config check|show|keys [common options] [DIR]\n"
-    "\n"
-    "  check                  tell all mistakes in the settings, or 'ok'\n"
-    "  show                   print each setting's value and where it comes from\n"
-    "  keys                   print what settings there are\n"
-    "\n"
-    "DIR stands for --config DIR.\n";
+static const char help[] = "usage: odezk config check|show|keys [common options] [DIR]\n"
+                           "\n"
+                           "  check                  tell all mistakes in the settings, or 'ok'\n"
+                           "  show                   print each setting's value and where it comes from\n"
+                           "  keys                   print what settings there are\n"
+                           "\n"
+                           "DIR stands for --config DIR.\n";
 
 static const struct option own[] = {{0}};
 
@@ -23,9 +22,8 @@ static bool check_json(const odezk_problems *problems, bool ok)
 
     for (size_t i = 0; i < odezk_problems_count(problems); i++) {
         const odezk_problem *problem = odezk_problems_at(problems, i);
-        json_array_append_new(list, json_pack("{s:o, s:i, s:o}", "file",
-                                              output_string(problem->file), "line", problem->line,
-                                              "message", output_string(problem->message)));
+        json_array_append_new(list, json_pack("{s:o, s:i, s:o}", "file", output_string(problem->file), "line",
+                                              problem->line, "message", output_string(problem->message)));
     }
     return output_json(json_pack("{s:b, s:o}", "ok", ok, "problems", list));
 }
@@ -72,9 +70,9 @@ static bool show_json(const odezk_config *config, const odezk_setting *settings,
 
     for (size_t i = 0; i < count; i++) {
         const char *source = odezk_config_source(config, settings[i].name);
-        json_object_set_new(object, settings[i].name,
-                            json_pack("{s:o, s:o}", "value", value_of(config, &settings[i]),
-                                      "source", output_string(source)));
+        json_object_set_new(
+            object, settings[i].name,
+            json_pack("{s:o, s:o}", "value", value_of(config, &settings[i]), "source", output_string(source)));
     }
     return output_json(object);
 }
@@ -113,9 +111,8 @@ static bool keys_json(const odezk_setting *settings, size_t count)
 
     for (const odezk_setting *setting = settings; setting < settings + count; setting++)
         json_array_append_new(list,
-                              json_pack("{s:s, s:s, s:s, s:s, s:s, s:b}", "name", setting->name,
-                                        "type", setting->type, "default", setting->default_value,
-                                        "allowed", setting->allowed, "description",
+                              json_pack("{s:s, s:s, s:s, s:s, s:s, s:b}", "name", setting->name, "type", setting->type,
+                                        "default", setting->default_value, "allowed", setting->allowed, "description",
                                         setting->description, "secret", setting->secret != 0));
     return output_json(list);
 }
@@ -129,9 +126,8 @@ static int keys(const struct cli *cli, const char *dir)
     if (cli->json)
         return keys_json(settings, count) ? EXIT_DONE : common_out_of_memory(cli);
     for (const odezk_setting *setting = settings; setting < settings + count; setting++)
-        printf("%s%s\n    type     %s\n    default  %s\n    allowed  %s\n    %s\n",
-               setting == settings ? "" : "\n", setting->name, setting->type,
-               *setting->default_value != '\0' ? setting->default_value : "(nothing)",
+        printf("%s%s\n    type     %s\n    default  %s\n    allowed  %s\n    %s\n", setting == settings ? "" : "\n",
+               setting->name, setting->type, *setting->default_value != '\0' ? setting->default_value : "(nothing)",
                setting->allowed, setting->description);
     return EXIT_DONE;
 }

@@ -23,8 +23,7 @@
 
 /* What a server needs of the package's dependencies; a class path of all jars starts slower. */
 static const char *const jars[] = {
-    "zookeeper.jar",    "zookeeper-jute.jar", "slf4j-api.jar",
-    "slf4j-simple.jar", "metrics-core.jar",   "snappy-java.jar",
+    "zookeeper.jar", "zookeeper-jute.jar", "slf4j-api.jar", "slf4j-simple.jar", "metrics-core.jar", "snappy-java.jar",
 };
 
 /* One address each: the C client takes servers on one address for one server. */
@@ -63,8 +62,8 @@ bool ensemble_find_java(struct ensemble *ensemble, char *message, size_t size)
             snprintf(message, size, "%s not found: install the package zookeeper", jar);
             return false;
         }
-        len += (size_t)snprintf(ensemble->class_path + len, sizeof ensemble->class_path - len,
-                                "%s%s", i > 0 ? ":" : "", jar);
+        len += (size_t)snprintf(ensemble->class_path + len, sizeof ensemble->class_path - len, "%s%s", i > 0 ? ":" : "",
+                                jar);
     }
     return true;
 }
@@ -96,8 +95,7 @@ static int bind_port(const char *address, int port)
 
     if (fd < 0)
         return -1;
-    if (inet_pton(AF_INET, address, &name.sin_addr) == 1 &&
-        bind(fd, (const struct sockaddr *)&name, sizeof name) == 0)
+    if (inet_pton(AF_INET, address, &name.sin_addr) == 1 && bind(fd, (const struct sockaddr *)&name, sizeof name) == 0)
         return fd;
     close(fd);
     return -1;
@@ -154,8 +152,7 @@ static int choose_ports(struct ensemble *ensemble)
     return bound == wanted ? 0 : -1;
 }
 
-static void server_file(const struct ensemble *ensemble, const struct server *server,
-                        const char *name, char *path)
+static void server_file(const struct ensemble *ensemble, const struct server *server, const char *name, char *path)
 {
     snprintf(path, PATH_MAX, "%s/%d/%s", ensemble->dir, server->id, name);
 }
@@ -164,8 +161,7 @@ static void write_quorum(FILE *file, const struct ensemble *ensemble)
 {
     for (int i = 0; i < ensemble->count; i++) {
         const struct server *server = &ensemble->servers[i];
-        fprintf(file, "server.%d=%s:%d:%d\n", server->id, server->address, server->quorum_port,
-                server->election_port);
+        fprintf(file, "server.%d=%s:%d:%d\n", server->id, server->address, server->quorum_port, server->election_port);
     }
 }
 
@@ -302,8 +298,7 @@ int ensemble_start(struct ensemble *ensemble, struct server *server)
 static int connect_to(const struct server *server)
 {
     const struct timeval timeout = {.tv_usec = PROBE_TIMEOUT_MS * 1000};
-    struct sockaddr_in name = {.sin_family = AF_INET,
-                               .sin_port = htons((uint16_t)server->client_port)};
+    struct sockaddr_in name = {.sin_family = AF_INET, .sin_port = htons((uint16_t)server->client_port)};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
     if (fd < 0)
@@ -328,8 +323,7 @@ static void probe(struct server *server)
         return;
     if (send(fd, "srvr", 4, MSG_NOSIGNAL) == 4) {
         ssize_t got;
-        while (len < sizeof answer - 1 &&
-               (got = recv(fd, answer + len, sizeof answer - 1 - len, 0)) > 0)
+        while (len < sizeof answer - 1 && (got = recv(fd, answer + len, sizeof answer - 1 - len, 0)) > 0)
             len += (size_t)got;
     }
     close(fd);
@@ -361,8 +355,7 @@ static enum ensemble_result look(struct server *first, int count)
     return all ? ENSEMBLE_OK : ENSEMBLE_LATE;
 }
 
-enum ensemble_result ensemble_wait(struct server *first, int count, int timeout_ms, int signal_fd,
-                                   int *signal)
+enum ensemble_result ensemble_wait(struct server *first, int count, int timeout_ms, int signal_fd, int *signal)
 {
     const int64_t deadline = loop_now_ms() + timeout_ms;
     struct pollfd signals = {.fd = signal_fd, .events = POLLIN};

@@ -48,8 +48,7 @@ void ensemble_connect_string(const struct ensemble *ensemble, char *out);
 int ensemble_start(struct ensemble *ensemble, struct server *server);
 
 /* Waits until `count` running servers from `first` on serve; `signal` is what interrupted it. */
-enum ensemble_result ensemble_wait(struct server *first, int count, int timeout_ms, int signal_fd,
-                                   int *signal);
+enum ensemble_result ensemble_wait(struct server *first, int count, int timeout_ms, int signal_fd, int *signal);
 
 /* Whether enough servers run to make a quorum. */
 bool ensemble_has_quorum(const struct ensemble *ensemble);

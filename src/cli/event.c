@@ -90,8 +90,7 @@ static void print_member(FILE *out, const odezk_event *event)
 {
     fputs("member      ", out);
     output_text(out, event->id);
-    fprintf(out, " %s, incarnation %" PRId64, odezk_member_change_name(event->change),
-            event->incarnation);
+    fprintf(out, " %s, incarnation %" PRId64, odezk_member_change_name(event->change), event->incarnation);
 }
 
 static void print_master(FILE *out, const odezk_event *event)
@@ -113,8 +112,7 @@ static void print_text(FILE *out, const odezk_event *event)
     fprintf(out, "%s  ", time);
     switch (event->type) {
     case ODEZK_EVENT_SESSION:
-        fprintf(out, "session     %s, generation %" PRIu64, odezk_session_state_name(event->state),
-                event->generation);
+        fprintf(out, "session     %s, generation %" PRIu64, odezk_session_state_name(event->state), event->generation);
         print_reason(out, ": ", event->reason);
         break;
     case ODEZK_EVENT_READY:
@@ -127,8 +125,7 @@ static void print_text(FILE *out, const odezk_event *event)
         print_master(out, event);
         break;
     case ODEZK_EVENT_MASTERSHIP:
-        fprintf(out, "mastership  %s, epoch %" PRId64, event->held ? "began" : "ended",
-                event->epoch);
+        fprintf(out, "mastership  %s, epoch %" PRId64, event->held ? "began" : "ended", event->epoch);
         print_reason(out, ": ", event->reason);
         break;
     case ODEZK_EVENT_REFUSED:

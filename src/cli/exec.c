@@ -149,8 +149,7 @@ static bool read_flag(struct exec *exec, const bool *flag)
 /* Waits for a callback or a signal until `deadline` (-1: for ever); the signal's number, or 0. */
 static int wait_for_news(struct exec *exec, int64_t deadline)
 {
-    struct pollfd fds[] = {{.fd = exec->signal_fd, .events = POLLIN},
-                           {.fd = exec->wake_fd, .events = POLLIN}};
+    struct pollfd fds[] = {{.fd = exec->signal_fd, .events = POLLIN}, {.fd = exec->wake_fd, .events = POLLIN}};
     int64_t left = deadline - loop_now_ms();
 
     if (poll(fds, 2, deadline < 0 ? -1 : left > 0 ? (int)left : 0) <= 0)
@@ -169,8 +168,7 @@ static bool ends(int number)
 static int connect_to_servers(struct exec *exec)
 {
     int64_t deadline = loop_now_ms() + exec->connect_timeout_ms;
-    int error = odezk_cluster_subscribe(exec->cluster, ODEZK_EVENT_SESSION | ODEZK_EVENT_REFUSED,
-                                        on_event, exec, NULL);
+    int error = odezk_cluster_subscribe(exec->cluster, ODEZK_EVENT_SESSION | ODEZK_EVENT_REFUSED, on_event, exec, NULL);
 
     if (error == ODEZK_OK)
         error = odezk_cluster_start(exec->cluster);
@@ -217,8 +215,8 @@ static int take_lock(struct exec *exec)
 {
     odezk_lock_request *request = NULL;
     int interrupted = 0;
-    int error = odezk_lock_acquire_async(exec->cluster, exec->space, exec->key, exec->wait_ms,
-                                         on_answer, exec, &request);
+    int error =
+        odezk_lock_acquire_async(exec->cluster, exec->space, exec->key, exec->wait_ms, on_answer, exec, &request);
 
     if (error != ODEZK_OK) {
         common_fail(exec->cli, error);

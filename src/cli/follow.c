@@ -217,8 +217,7 @@ static bool pump(struct follow *follow)
 
 static int start(struct follow *follow)
 {
-    int error =
-        odezk_cluster_subscribe(follow->cluster, follow->options->types, on_event, follow, NULL);
+    int error = odezk_cluster_subscribe(follow->cluster, follow->options->types, on_event, follow, NULL);
 
     if (error == ODEZK_OK)
         error = odezk_cluster_start(follow->cluster);
@@ -241,11 +240,8 @@ static void end_late(struct follow *follow)
 
 int follow(const struct cli *cli, odezk_cluster *cluster, const struct follow_options *options)
 {
-    struct follow follow = {.cli = cli,
-                            .cluster = cluster,
-                            .options = options,
-                            .deadline = -1,
-                            .mutex = PTHREAD_MUTEX_INITIALIZER};
+    struct follow follow = {
+        .cli = cli, .cluster = cluster, .options = options, .deadline = -1, .mutex = PTHREAD_MUTEX_INITIALIZER};
 
     follow.wake_fd = loop_wake_fd();
     if (follow.wake_fd < 0) {

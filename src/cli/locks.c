@@ -46,11 +46,10 @@ static json_t *waiters_value(const odezk_lock_info *lock)
 
     for (size_t i = 0; i < lock->waiter_count; i++) {
         const odezk_lock_waiter *waiter = &lock->waiters[i];
-        json_array_append_new(
-            waiters, json_pack("{s:o, s:o, s:I, s:o}", "node",
-                               *waiter->node ? output_string(waiter->node) : json_null(), "host",
-                               output_string(waiter->host), "pid", (json_int_t)waiter->pid, "since",
-                               output_time_value(waiter->since_ms)));
+        json_array_append_new(waiters, json_pack("{s:o, s:o, s:I, s:o}", "node",
+                                                 *waiter->node ? output_string(waiter->node) : json_null(), "host",
+                                                 output_string(waiter->host), "pid", (json_int_t)waiter->pid, "since",
+                                                 output_time_value(waiter->since_ms)));
     }
     return waiters;
 }
@@ -59,11 +58,9 @@ static json_t *holder_value(const odezk_lock_info *lock)
 {
     if (lock->token == 0)
         return json_null();
-    return json_pack("{s:o, s:o, s:I, s:o, s:I, s:s}", "node",
-                     *lock->node ? output_string(lock->node) : json_null(), "host",
-                     output_string(lock->host), "pid", (json_int_t)lock->pid, "since",
-                     output_time_value(lock->since_ms), "token", (json_int_t)lock->token, "use",
-                     use_name(lock->use));
+    return json_pack("{s:o, s:o, s:I, s:o, s:I, s:s}", "node", *lock->node ? output_string(lock->node) : json_null(),
+                     "host", output_string(lock->host), "pid", (json_int_t)lock->pid, "since",
+                     output_time_value(lock->since_ms), "token", (json_int_t)lock->token, "use", use_name(lock->use));
 }
 
 static bool print_json(const odezk_lock_list *list)
@@ -72,10 +69,9 @@ static bool print_json(const odezk_lock_list *list)
 
     for (size_t i = 0; i < list->count; i++) {
         const odezk_lock_info *lock = &list->locks[i];
-        json_array_append_new(locks,
-                              json_pack("{s:o, s:o, s:o, s:o}", "space", output_string(lock->space),
-                                        "key", output_string(lock->key), "holder",
-                                        holder_value(lock), "waiters", waiters_value(lock)));
+        json_array_append_new(locks, json_pack("{s:o, s:o, s:o, s:o}", "space", output_string(lock->space), "key",
+                                               output_string(lock->key), "holder", holder_value(lock), "waiters",
+                                               waiters_value(lock)));
     }
     return output_json(json_pack("{s:o}", "locks", locks));
 }
@@ -121,15 +117,14 @@ static int print(const struct cli *cli, const odezk_lock_list *list)
     return EXIT_DONE;
 }
 
-static int show(const struct cli *cli, const odezk_config *config, odezk_cluster *cluster,
-                const struct locks *locks)
+static int show(const struct cli *cli, const odezk_config *config, odezk_cluster *cluster, const struct locks *locks)
 {
     odezk_lock_list *list = NULL;
     int error = odezk_cluster_join(cluster, (int)odezk_config_number(config, "connect-timeout"));
 
     if (error == ODEZK_OK)
-        error = odezk_lock_list_read(cluster, locks->space,
-                                     (int)odezk_config_number(config, "operation-timeout"), &list);
+        error =
+            odezk_lock_list_read(cluster, locks->space, (int)odezk_config_number(config, "operation-timeout"), &list);
     int exit_code = error == ODEZK_OK ? print(cli, list) : common_fail(cli, error);
     odezk_lock_list_free(list);
     return exit_code;
@@ -143,16 +138,13 @@ static bool confirmed(const struct locks *locks, const char *space, const char *
 
     if (locks->yes)
         return true;
-    fprintf(stderr,
-            "End the grant of %s/%s with token %" PRId64
-            "? Its holder may still be at work. [y/N] ",
-            space, key, locks->token);
-    return fgets(answer, sizeof answer, stdin) != NULL &&
-           (strcmp(answer, "y\n") == 0 || strcmp(answer, "yes\n") == 0);
+    fprintf(stderr, "End the grant of %s/%s with token %" PRId64 "? Its holder may still be at work. [y/N] ", space,
+            key, locks->token);
+    return fgets(answer, sizeof answer, stdin) != NULL && (strcmp(answer, "y\n") == 0 || strcmp(answer, "yes\n") == 0);
 }
 
-static int release(const struct cli *cli, const odezk_config *config, odezk_cluster *cluster,
-                   const struct locks *locks, const char *key)
+static int release(const struct cli *cli, const odezk_config *config, odezk_cluster *cluster, const struct locks *locks,
+                   const char *key)
 {
     const char *space = locks->space != NULL ? locks->space : "default";
     int error;
@@ -163,9 +155,9 @@ static int release(const struct cli *cli, const odezk_config *config, odezk_clus
     }
     error = odezk_cluster_join(cluster, (int)odezk_config_number(config, "connect-timeout"));
     if (error == ODEZK_OK)
-        error = odezk_lock_end(cluster, space, key, locks->token,
-                               (int)(odezk_config_number(config, "session-timeout") +
-                                     odezk_config_number(config, "operation-timeout")));
+        error = odezk_lock_end(
+            cluster, space, key, locks->token,
+            (int)(odezk_config_number(config, "session-timeout") + odezk_config_number(config, "operation-timeout")));
     if (error == ODEZK_EINVAL) {
         common_fail(cli, error);
         return EXIT_USAGE;
@@ -173,8 +165,8 @@ static int release(const struct cli *cli, const odezk_config *config, odezk_clus
     if (error != ODEZK_OK)
         return common_fail(cli, error);
     if (cli->json)
-        return output_json(json_pack("{s:o, s:o, s:I}", "space", output_string(space), "key",
-                                     output_string(key), "token", (json_int_t)locks->token))
+        return output_json(json_pack("{s:o, s:o, s:I}", "space", output_string(space), "key", output_string(key),
+                                     "token", (json_int_t)locks->token))
                    ? EXIT_DONE
                    : common_out_of_memory(cli);
     output_text(stdout, key);
@@ -192,8 +184,7 @@ static bool read_token(struct cli *cli, const char *text, int64_t *token)
     *token = strtoll(text, &end, 10);
     if (errno == 0 && *text != '\0' && *end == '\0' && *token > 0)
         return true;
-    cli->exit_code =
-        cli_usage(cli, "--token: '%s' is not a token; a positive number is allowed", text);
+    cli->exit_code = cli_usage(cli, "--token: '%s' is not a token; a positive number is allowed", text);
     return false;
 }
 
@@ -236,8 +227,7 @@ static int run(struct cli *cli)
 
     int exit_code = common_client(cli, &config, &cluster);
     if (exit_code == EXIT_DONE)
-        exit_code = releasing ? release(cli, config, cluster, &locks, operands[1])
-                              : show(cli, config, cluster, &locks);
+        exit_code = releasing ? release(cli, config, cluster, &locks, operands[1]) : show(cli, config, cluster, &locks);
     odezk_cluster_free(cluster);
     odezk_config_free(config);
     return exit_code;

@@ -9,8 +9,8 @@
 #include <unistd.h>
 
 static const struct command *const commands[] = {
-    &node_command, &status_command, &watch_command,   &resign_command,
-    &exec_command, &locks_command,  &config_command,  &sandbox_command,
+    &node_command, &status_command, &watch_command,  &resign_command,
+    &exec_command, &locks_command,  &config_command, &sandbox_command,
 };
 
 enum { COMMAND_COUNT = sizeof commands / sizeof commands[0], OPT_VERSION = 'v', OPT_HELP = 'h' };

@@ -18,14 +18,13 @@ struct node {
     int metadata_count;
 };
 
-static const char help[] =
-    "usage: odezk node [--id ID] [--observer] [--meta KEY=VALUE]… [common options]\n"
-    "\n"
-    "Is a member of the cluster until SIGTERM or SIGINT, and prints what happens.\n"
-    "\n"
-    "  --id ID                this node's id (otherwise the setting node-id)\n"
-    "  --observer             never become master\n"
-    "  --meta KEY=VALUE       what to tell about this node; may be repeated\n";
+static const char help[] = "usage: odezk node [--id ID] [--observer] [--meta KEY=VALUE]… [common options]\n"
+                           "\n"
+                           "Is a member of the cluster until SIGTERM or SIGINT, and prints what happens.\n"
+                           "\n"
+                           "  --id ID                this node's id (otherwise the setting node-id)\n"
+                           "  --observer             never become master\n"
+                           "  --meta KEY=VALUE       what to tell about this node; may be repeated\n";
 
 static const struct option own[] = {{"id", required_argument, NULL, 'i'},
                                     {"observer", no_argument, NULL, 'o'},
@@ -81,8 +80,7 @@ static int set_metadata(const struct cli *cli, odezk_cluster *cluster, const cha
     return error == ODEZK_EINVAL ? EXIT_USAGE : EXIT_FAILED;
 }
 
-static int run_member(const struct cli *cli, const struct node *node, odezk_cluster *cluster,
-                      int signal_fd)
+static int run_member(const struct cli *cli, const struct node *node, odezk_cluster *cluster, int signal_fd)
 {
     const struct follow_options options = {.types = ODEZK_EVENT_ALL,
                                            .node = odezk_cluster_node_id(cluster),
@@ -106,8 +104,7 @@ static int run_node(const struct cli *cli, const struct node *node, int signal_f
     if (exit_code == EXIT_DONE && node->id != NULL)
         exit_code = common_set(cli, config, "node-id", node->id);
     if (exit_code == EXIT_DONE)
-        exit_code = common_cluster(
-            cli, config, node->observer ? ODEZK_ROLE_OBSERVER : ODEZK_ROLE_MEMBER, &cluster);
+        exit_code = common_cluster(cli, config, node->observer ? ODEZK_ROLE_OBSERVER : ODEZK_ROLE_MEMBER, &cluster);
     if (exit_code == EXIT_DONE)
         exit_code = run_member(cli, node, cluster, signal_fd);
     odezk_cluster_free(cluster);

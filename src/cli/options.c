@@ -31,17 +31,16 @@ static const struct option common[] = {
 
 enum { COMMON_COUNT = sizeof common / sizeof common[0], OWN_MAX = 16 };
 
-const char cli_common_help[] =
-    "\nCommon options:\n"
-    "  --config DIR           read ode-cluster.xml and ode-axis2.properties in DIR\n"
-    "                         (otherwise in $ODEZK_CONFIG, otherwise the defaults serve)\n"
-    "  --servers HOST:PORT,…  the ZooKeeper servers\n"
-    "  --base PATH            the znode below which the clusters are\n"
-    "  --cluster NAME         the cluster's name\n"
-    "  --session-timeout MS   the session timeout to ask for\n"
-    "  --connect-timeout MS   how long to wait for a server\n"
-    "  --json                 print JSON\n"
-    "  --help                 print this\n";
+const char cli_common_help[] = "\nCommon options:\n"
+                               "  --config DIR           read ode-cluster.xml and ode-axis2.properties in DIR\n"
+                               "                         (otherwise in $ODEZK_CONFIG, otherwise the defaults serve)\n"
+                               "  --servers HOST:PORT,…  the ZooKeeper servers\n"
+                               "  --base PATH            the znode below which the clusters are\n"
+                               "  --cluster NAME         the cluster's name\n"
+                               "  --session-timeout MS   the session timeout to ask for\n"
+                               "  --connect-timeout MS   how long to wait for a server\n"
+                               "  --json                 print JSON\n"
+                               "  --help                 print this\n";
 
 static void vtell(const struct cli *cli, const char *format, va_list args)
 {
@@ -151,16 +150,14 @@ int cli_next(struct cli *cli, const struct option *own)
     }
 }
 
-bool cli_number(const struct cli *cli, const char *option, const char *text, int min, int max,
-                int *out)
+bool cli_number(const struct cli *cli, const char *option, const char *text, int min, int max, int *out)
 {
     char *end = NULL;
     errno = 0;
     long value = strtol(text, &end, 10);
 
     if (errno != 0 || end == text || *end != '\0' || value < min || value > max) {
-        cli_usage(cli, "%s: found '%s', allowed is a whole number from %d to %d", option, text, min,
-                  max);
+        cli_usage(cli, "%s: found '%s', allowed is a whole number from %d to %d", option, text, min, max);
         return false;
     }
     *out = (int)value;

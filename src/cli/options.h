@@ -40,14 +40,12 @@ extern const char cli_common_help[];
 int cli_next(struct cli *cli, const struct option *own);
 
 /* "odezk: COMMAND: message" on standard error. */
-void cli_error(const struct cli *cli, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+void cli_error(const struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* The same for a mistake in the command line; returns EXIT_USAGE. */
 int cli_usage(const struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Reads a whole number from `min` to `max`; false after telling the mistake. */
-bool cli_number(const struct cli *cli, const char *option, const char *text, int min, int max,
-                int *out);
+bool cli_number(const struct cli *cli, const char *option, const char *text, int min, int max, int *out);
 
 #endif

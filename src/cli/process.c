@@ -29,8 +29,7 @@ bool process_init(void)
     } while (fd <= STDERR_FILENO);
     close(fd);
     /* Ignored, as some parents leave it, no child's exit code could be had. */
-    return sigaction(SIGCHLD, &dfl, NULL) == 0 &&
-           sigaction(SIGPIPE, &ignore, &at_start.pipe) == 0 &&
+    return sigaction(SIGCHLD, &dfl, NULL) == 0 && sigaction(SIGPIPE, &ignore, &at_start.pipe) == 0 &&
            sigprocmask(SIG_BLOCK, NULL, &at_start.mask) == 0;
 }
 

@@ -6,10 +6,9 @@
 #include <odezk/election.h>
 #include <stdio.h>
 
-static const char help[] =
-    "usage: odezk resign [common options] ID\n"
-    "\n"
-    "Asks the node ID, which is master, to resign, and waits until another one can be it.\n";
+static const char help[] = "usage: odezk resign [common options] ID\n"
+                           "\n"
+                           "Asks the node ID, which is master, to resign, and waits until another one can be it.\n";
 
 static const struct option own[] = {{0}};
 
@@ -20,19 +19,15 @@ static int print(const struct cli *cli, const char *id)
         puts(" has resigned");
         return EXIT_DONE;
     }
-    return output_json(json_pack("{s:o}", "resigned", output_string(id)))
-               ? EXIT_DONE
-               : common_out_of_memory(cli);
+    return output_json(json_pack("{s:o}", "resigned", output_string(id))) ? EXIT_DONE : common_out_of_memory(cli);
 }
 
-static int resign(const struct cli *cli, const odezk_config *config, odezk_cluster *cluster,
-                  const char *id)
+static int resign(const struct cli *cli, const odezk_config *config, odezk_cluster *cluster, const char *id)
 {
     int error = odezk_cluster_join(cluster, (int)odezk_config_number(config, "connect-timeout"));
 
     if (error == ODEZK_OK)
-        error =
-            odezk_resign_node(cluster, id, (int)odezk_config_number(config, "operation-timeout"));
+        error = odezk_resign_node(cluster, id, (int)odezk_config_number(config, "operation-timeout"));
     switch (error) {
     case ODEZK_OK:
         return print(cli, id);

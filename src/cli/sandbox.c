@@ -37,24 +37,23 @@ struct sandbox {
     int exit_code;
 };
 
-static const char help[] =
-    "usage: odezk sandbox [--servers 1|3] [--tick MS] [--dir DIR] [--json]\n"
-    "                     [--control | --until-eof | [--] COMMAND…]\n"
-    "\n"
-    "Starts private ZooKeeper servers on free loopback ports, prints their connect string, and\n"
-    "ends and removes them on SIGTERM or SIGINT, or when COMMAND ends.\n"
-    "\n"
-    "  --servers 1|3          how many servers (default 1)\n"
-    "  --tick MS              their tick time (default 500); the least session timeout is twice "
-    "it\n"
-    "  --dir DIR              keep their data in a new directory below DIR\n"
-    "  --control              read 'stop N', 'start N', 'pause N' and 'cont N' from standard "
-    "input\n"
-    "  --until-eof            end when standard input ends\n"
-    "  --json                 print one object instead of the connect string\n"
-    "  --help                 print this\n"
-    "\n"
-    "COMMAND runs with ODEZK_SERVERS (the connect string) and ZK_PIDS in its environment.\n";
+static const char help[] = "usage: odezk sandbox [--servers 1|3] [--tick MS] [--dir DIR] [--json]\n"
+                           "                     [--control | --until-eof | [--] COMMAND…]\n"
+                           "\n"
+                           "Starts private ZooKeeper servers on free loopback ports, prints their connect string, and\n"
+                           "ends and removes them on SIGTERM or SIGINT, or when COMMAND ends.\n"
+                           "\n"
+                           "  --servers 1|3          how many servers (default 1)\n"
+                           "  --tick MS              their tick time (default 500); the least session timeout is twice "
+                           "it\n"
+                           "  --dir DIR              keep their data in a new directory below DIR\n"
+                           "  --control              read 'stop N', 'start N', 'pause N' and 'cont N' from standard "
+                           "input\n"
+                           "  --until-eof            end when standard input ends\n"
+                           "  --json                 print one object instead of the connect string\n"
+                           "  --help                 print this\n"
+                           "\n"
+                           "COMMAND runs with ODEZK_SERVERS (the connect string) and ZK_PIDS in its environment.\n";
 
 static const struct option own[] = {{"tick", required_argument, NULL, 't'},
                                     {"dir", required_argument, NULL, 'd'},
@@ -97,8 +96,8 @@ static int check(struct sandbox *sandbox)
 {
     struct cli *cli = sandbox->cli;
 
-    if (cli->config_dir != NULL || cli->base != NULL || cli->cluster != NULL ||
-        cli->session_timeout != NULL || cli->connect_timeout != NULL)
+    if (cli->config_dir != NULL || cli->base != NULL || cli->cluster != NULL || cli->session_timeout != NULL ||
+        cli->connect_timeout != NULL)
         return cli_usage(cli, "of the common options only --servers and --json are allowed");
     if (cli->servers != NULL) {
         if (strcmp(cli->servers, "1") != 0 && strcmp(cli->servers, "3") != 0)
@@ -148,8 +147,8 @@ static enum ensemble_result start_once(struct sandbox *sandbox)
     for (int i = 0; i < ensemble->count; i++)
         if (ensemble_start(ensemble, &ensemble->servers[i]) != 0)
             return ENSEMBLE_DIED;
-    enum ensemble_result result = ensemble_wait(ensemble->servers, ensemble->count,
-                                                START_TIMEOUT_MS, sandbox->signal_fd, &signal);
+    enum ensemble_result result =
+        ensemble_wait(ensemble->servers, ensemble->count, START_TIMEOUT_MS, sandbox->signal_fd, &signal);
     if (result == ENSEMBLE_INTERRUPTED) {
         sandbox->ended = true;
         sandbox->exit_code = sandbox->command != NULL ? 128 + signal : EXIT_DONE;
@@ -179,8 +178,7 @@ static void format_pids(const struct ensemble *ensemble, char *out, size_t size)
 
     out[0] = '\0';
     for (int i = 0; i < ensemble->count; i++)
-        len += (size_t)snprintf(out + len, size - len, "%s%d", i > 0 ? " " : "",
-                                (int)ensemble->servers[i].pid);
+        len += (size_t)snprintf(out + len, size - len, "%s%d", i > 0 ? " " : "", (int)ensemble->servers[i].pid);
 }
 
 static void print_json(const struct sandbox *sandbox, const char *connect)
@@ -191,12 +189,10 @@ static void print_json(const struct sandbox *sandbox, const char *connect)
     for (int i = 0; i < ensemble->count; i++) {
         const struct server *server = &ensemble->servers[i];
         json_array_append_new(servers,
-                              json_pack("{s:i, s:s, s:i, s:i, s:s}", "id", server->id, "address",
-                                        server->address, "port", server->client_port, "pid",
-                                        (int)server->pid, "mode", server->mode));
+                              json_pack("{s:i, s:s, s:i, s:i, s:s}", "id", server->id, "address", server->address,
+                                        "port", server->client_port, "pid", (int)server->pid, "mode", server->mode));
     }
-    json_t *object = json_pack("{s:s, s:o, s:s}", "connect", connect, "servers", servers, "dir",
-                               sandbox->dir.path);
+    json_t *object = json_pack("{s:s, s:o, s:s}", "connect", connect, "servers", servers, "dir", sandbox->dir.path);
     json_dumpf(object, stdout, JSON_COMPACT);
     putchar('\n');
     json_decref(object);
@@ -210,9 +206,7 @@ static int announce(struct sandbox *sandbox)
     ensemble_connect_string(&sandbox->ensemble, connect);
     format_pids(&sandbox->ensemble, pids, sizeof pids);
     if (sandbox->command != NULL)
-        return setenv("ODEZK_SERVERS", connect, 1) == 0 && setenv("ZK_PIDS", pids, 1) == 0
-                   ? EXIT_DONE
-                   : EXIT_FAILED;
+        return setenv("ODEZK_SERVERS", connect, 1) == 0 && setenv("ZK_PIDS", pids, 1) == 0 ? EXIT_DONE : EXIT_FAILED;
     if (sandbox->cli->json)
         print_json(sandbox, connect);
     else
@@ -229,8 +223,7 @@ static bool wait_for(struct sandbox *sandbox, struct server *server)
     /* Without a quorum nothing serves: the server that completes it is waited for. */
     if (!ensemble_has_quorum(&sandbox->ensemble))
         return true;
-    enum ensemble_result result =
-        ensemble_wait(server, 1, START_TIMEOUT_MS, sandbox->signal_fd, &signal);
+    enum ensemble_result result = ensemble_wait(server, 1, START_TIMEOUT_MS, sandbox->signal_fd, &signal);
     sandbox->ended = sandbox->ended || result == ENSEMBLE_INTERRUPTED;
     return result == ENSEMBLE_OK;
 }
@@ -265,8 +258,7 @@ static void control_line(struct sandbox *sandbox, const char *line)
     int id = 0;
     const char *answer = "error allowed is stop, start, pause or cont, and a server's number";
 
-    if (sscanf(line, "%7s %d %c", verb, &id, &rest) == 2 && id >= 1 &&
-        id <= sandbox->ensemble.count)
+    if (sscanf(line, "%7s %d %c", verb, &id, &rest) == 2 && id >= 1 && id <= sandbox->ensemble.count)
         answer = control(sandbox, verb, &sandbox->ensemble.servers[id - 1]);
     if (puts(answer) < 0 || fflush(stdout) != 0)
         sandbox->ended = true;

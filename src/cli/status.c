@@ -19,20 +19,18 @@ static json_t *metadata_value(const odezk_member *member)
     json_t *metadata = json_object();
 
     for (size_t i = 0; i < member->metadata_count; i++)
-        json_object_set_new(metadata, member->metadata[i].key,
-                            output_string(member->metadata[i].value));
+        json_object_set_new(metadata, member->metadata[i].key, output_string(member->metadata[i].value));
     return metadata;
 }
 
 static json_t *member_value(const odezk_member *member)
 {
-    return json_pack("{s:o, s:I, s:o, s:o, s:I, s:o, s:o, s:b, s:o}", "id",
-                     output_string(member->id), "incarnation", (json_int_t)member->incarnation,
-                     "since", output_time_value(member->since_ms), "host",
+    return json_pack("{s:o, s:I, s:o, s:o, s:I, s:o, s:o, s:b, s:o}", "id", output_string(member->id), "incarnation",
+                     (json_int_t)member->incarnation, "since", output_time_value(member->since_ms), "host",
                      output_string(member->host), "pid", (json_int_t)member->pid, "version",
                      output_string(member->version), "started",
-                     member->started_ms != 0 ? output_time_value(member->started_ms) : json_null(),
-                     "observer", member->observer, "metadata", metadata_value(member));
+                     member->started_ms != 0 ? output_time_value(member->started_ms) : json_null(), "observer",
+                     member->observer, "metadata", metadata_value(member));
 }
 
 static json_t *master_value(const odezk_status *status)
@@ -40,8 +38,7 @@ static json_t *master_value(const odezk_status *status)
     if (status->master == NULL)
         return json_null();
     return json_pack("{s:o, s:I, s:I}", "id", output_string(status->master->id), "incarnation",
-                     (json_int_t)status->master->incarnation, "epoch",
-                     (json_int_t)status->master_epoch);
+                     (json_int_t)status->master->incarnation, "epoch", (json_int_t)status->master_epoch);
 }
 
 static bool print_json(const odezk_status *status)
@@ -50,8 +47,8 @@ static bool print_json(const odezk_status *status)
 
     for (size_t i = 0; i < status->member_count; i++)
         json_array_append_new(members, member_value(&status->members[i]));
-    return output_json(json_pack("{s:o, s:o, s:o}", "cluster", output_string(status->cluster),
-                                 "master", master_value(status), "members", members));
+    return output_json(json_pack("{s:o, s:o, s:o}", "cluster", output_string(status->cluster), "master",
+                                 master_value(status), "members", members));
 }
 
 /* Characters, not bytes: continuation bytes take no column. */
@@ -70,8 +67,7 @@ static void print_cell(const char *text, int columns)
     printf("%*s", columns - width(text) + 2, "");
 }
 
-static void print_member(const odezk_status *status, const odezk_member *member, int id_columns,
-                         int host_columns)
+static void print_member(const odezk_status *status, const odezk_member *member, int id_columns, int host_columns)
 {
     char since[OUTPUT_TIME_SIZE];
     const char *role = member == status->master ? "master" : "member";
@@ -114,8 +110,8 @@ static void print_table(const odezk_status *status)
         if (width(member->host) > host_columns)
             host_columns = width(member->host);
     }
-    printf("%-*s  %-8s  %-24s  %-*s  %-8s  %-8s  %-11s  %s\n", id_columns, "ID", "ROLE", "SINCE",
-           host_columns, "HOST", "VERSION", "PID", "INCARNATION", "METADATA");
+    printf("%-*s  %-8s  %-24s  %-*s  %-8s  %-8s  %-11s  %s\n", id_columns, "ID", "ROLE", "SINCE", host_columns, "HOST",
+           "VERSION", "PID", "INCARNATION", "METADATA");
     for (size_t i = 0; i < status->member_count; i++)
         print_member(status, &status->members[i], id_columns, host_columns);
 }

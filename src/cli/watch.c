@@ -8,10 +8,9 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char help[] =
-    "usage: odezk watch [common options]\n"
-    "\n"
-    "Prints the members and the master, then every change, until SIGTERM or SIGINT.\n";
+static const char help[] = "usage: odezk watch [common options]\n"
+                           "\n"
+                           "Prints the members and the master, then every change, until SIGTERM or SIGINT.\n";
 
 static const struct option own[] = {{0}};
 
@@ -23,8 +22,7 @@ static int watch(const struct cli *cli, int signal_fd)
 
     if (exit_code == EXIT_DONE) {
         const struct follow_options options = {
-            .types =
-                ODEZK_EVENT_SESSION | ODEZK_EVENT_MEMBER | ODEZK_EVENT_MASTER | ODEZK_EVENT_REFUSED,
+            .types = ODEZK_EVENT_SESSION | ODEZK_EVENT_MEMBER | ODEZK_EVENT_MASTER | ODEZK_EVENT_REFUSED,
             .connect_timeout_ms = (int)odezk_config_number(config, "connect-timeout"),
             .signal_fd = signal_fd};
         exit_code = follow(cli, cluster, &options);

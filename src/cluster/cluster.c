@@ -133,10 +133,9 @@ static void on_member(void *arg, odezk_member_change change, const struct oz_nod
 
     oz_info("member", "%s %s, incarnation %" PRId64, node->id, odezk_member_change_name(change),
             oz_incarnation(node->seq));
-    oz_emit(c, &(odezk_event){.type = ODEZK_EVENT_MEMBER,
-                              .id = node->id,
-                              .incarnation = oz_incarnation(node->seq),
-                              .change = change});
+    oz_emit(
+        c, &(odezk_event){
+               .type = ODEZK_EVENT_MEMBER, .id = node->id, .incarnation = oz_incarnation(node->seq), .change = change});
     if (change != ODEZK_MEMBER_JOINED && oz_election_epoch(c->election))
         oz_inbox_sweep(c->session, c->root);
 }
@@ -151,8 +150,8 @@ static void find_master(odezk_cluster *c)
     if (node && oz_incarnation(node->seq) == c->leader.incarnation)
         now = c->leader;
     pthread_mutex_lock(&c->lock);
-    changed = strcmp(now.id, c->master.id) != 0 || now.incarnation != c->master.incarnation ||
-              now.epoch != c->master.epoch;
+    changed =
+        strcmp(now.id, c->master.id) != 0 || now.incarnation != c->master.incarnation || now.epoch != c->master.epoch;
     c->master = now;
     pthread_mutex_unlock(&c->lock);
     if (changed)
@@ -324,8 +323,11 @@ static bool make_parts(odezk_cluster *c, const odezk_config *config)
                                          .state = on_state,
                                          .refused = on_refused,
                                          .arg = c};
-    struct oz_election_options election = {
-        .root = c->root, .make = c->role != ODEZK_ROLE_CLIENT, .mastership = on_mastership, .leader = on_leader, .arg = c};
+    struct oz_election_options election = {.root = c->root,
+                                           .make = c->role != ODEZK_ROLE_CLIENT,
+                                           .mastership = on_mastership,
+                                           .leader = on_leader,
+                                           .arg = c};
     struct oz_membership_options membership = {.root = c->root,
                                                .id = c->role == ODEZK_ROLE_CLIENT ? NULL : c->id,
                                                .handle = c->handle,

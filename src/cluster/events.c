@@ -126,8 +126,8 @@ static void replay(odezk_subscription *sub)
     int64_t now = oz_wall_ms();
     size_t i;
 
-    send(sub, &(odezk_event){
-                  .type = ODEZK_EVENT_SESSION, .time_ms = now, .state = c->state, .generation = c->generation});
+    send(sub,
+         &(odezk_event){.type = ODEZK_EVENT_SESSION, .time_ms = now, .state = c->state, .generation = c->generation});
     for (i = 0; i < c->view.count; i++)
         send(sub, &(odezk_event){.type = ODEZK_EVENT_MEMBER,
                                  .time_ms = now,
@@ -146,11 +146,10 @@ static void replay(odezk_subscription *sub)
                                  .incarnation = c->master.incarnation,
                                  .epoch = c->master.epoch});
     if (c->mastership)
-        send(sub, &(odezk_event){
-                      .type = ODEZK_EVENT_MASTERSHIP, .time_ms = now, .held = true, .epoch = c->epoch});
+        send(sub, &(odezk_event){.type = ODEZK_EVENT_MASTERSHIP, .time_ms = now, .held = true, .epoch = c->epoch});
     if (c->refused)
-        send(sub, &(odezk_event){
-                      .type = ODEZK_EVENT_REFUSED, .time_ms = now, .reason = c->refusal, .error = c->refused});
+        send(sub,
+             &(odezk_event){.type = ODEZK_EVENT_REFUSED, .time_ms = now, .reason = c->refusal, .error = c->refused});
 }
 
 static void subscribed(struct oz_msg *msg)

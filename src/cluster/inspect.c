@@ -343,8 +343,7 @@ static void visited(void *owner, const struct oz_reply *reply)
         return;
     } else if (v->kind == REPORT_READ && reply->rc == OZ_OK) {
         if (reply->len == 0 && oz_now() < v->until && !oz_task_abandoned(&w->task)) {
-            oz_timer_set(oz_session_timers(w->task.cluster->session), &v->timer, oz_now() + POLL_AFTER, poll_report,
-                         v);
+            oz_timer_set(oz_session_timers(w->task.cluster->session), &v->timer, oz_now() + POLL_AFTER, poll_report, v);
             return;
         }
         if (reply->len)
@@ -517,7 +516,7 @@ int odezk_lock_list_read(odezk_cluster *cluster, const char *space, int timeout_
 
 struct ending {
     struct oz_task task;
-    char *path;    /* of the lock */
+    char *path; /* of the lock */
     char *space, *encoded;
     char *request; /* in the holder's inbox */
     char *member;  /* the holder's */
@@ -526,7 +525,7 @@ struct ending {
     atomic_bool waits; /* for the holder */
     bool deleting;
     bool unguarded; /* the holder is no member any more, and still has the lock */
-    bool begun; /* whatever ends it from here on, it was there */
+    bool begun;     /* whatever ends it from here on, it was there */
 };
 
 static void destroy_ending(struct oz_task *task)
@@ -615,7 +614,8 @@ static void deleted(void *owner, const struct oz_reply *reply)
 static void delete_lock(struct ending *e)
 {
     struct oz_request request = {.verb = OZ_DELETE, .path = e->path};
-    struct oz_request items[] = {{.verb = OZ_CHECK, .path = e->member}, {.verb = OZ_CHECK, .path = e->request}, request};
+    struct oz_request items[] = {
+        {.verb = OZ_CHECK, .path = e->member}, {.verb = OZ_CHECK, .path = e->request}, request};
     struct oz_request guarded = {.verb = OZ_MULTI, .items = items, .count = 3};
 
     e->begun = e->deleting = true;

@@ -152,8 +152,7 @@ static int guarded_write(odezk_cluster *cluster, odezk_lock *lock, int64_t epoch
     return rc;
 }
 
-int odezk_lock_write(odezk_cluster *cluster, odezk_lock *lock, const odezk_write *writes, size_t count,
-                     int timeout_ms)
+int odezk_lock_write(odezk_cluster *cluster, odezk_lock *lock, const odezk_write *writes, size_t count, int timeout_ms)
 {
     int rc = oz_cluster_check(cluster);
 
@@ -166,8 +165,7 @@ int odezk_lock_write(odezk_cluster *cluster, odezk_lock *lock, const odezk_write
     return guarded_write(cluster, lock, 0, writes, count, timeout_ms);
 }
 
-int odezk_master_write(odezk_cluster *cluster, int64_t epoch, const odezk_write *writes, size_t count,
-                       int timeout_ms)
+int odezk_master_write(odezk_cluster *cluster, int64_t epoch, const odezk_write *writes, size_t count, int timeout_ms)
 {
     int rc = oz_cluster_check(cluster);
 

@@ -53,8 +53,7 @@ char *oz_config_path(const char *dir, const char *name)
 }
 
 /* `why` quotes nothing of the value, so that it may be said of a secret too. */
-static int refuse(struct oz_buf *message, enum oz_setting_id id, const char *text, bool secret,
-                  const char *why)
+static int refuse(struct oz_buf *message, enum oz_setting_id id, const char *text, bool secret, const char *why)
 {
     const odezk_setting *s = &oz_settings[id];
     bool hidden = secret || s->secret || oz_text_looks_secret(text);
@@ -77,8 +76,7 @@ static int resolve(const odezk_config *config, enum oz_setting_id id, struct oz_
 {
     char *path;
 
-    if (oz_rules[id].kind != OZ_KIND_FILE || !v->file || !config->dir ||
-        strcmp(v->text, OZ_AUTO) == 0)
+    if (oz_rules[id].kind != OZ_KIND_FILE || !v->file || !config->dir || strcmp(v->text, OZ_AUTO) == 0)
         return ODEZK_OK;
     path = oz_config_path(config->dir, v->text);
     if (!path)
@@ -101,8 +99,8 @@ static int describe_origin(struct oz_value *v, const struct oz_origin *origin)
     return v->source && (v->file || !origin->file) ? ODEZK_OK : ODEZK_ENOMEM;
 }
 
-int oz_config_put(odezk_config *config, enum oz_setting_id id, const char *text,
-                  const struct oz_origin *origin, struct oz_buf *message)
+int oz_config_put(odezk_config *config, enum oz_setting_id id, const char *text, const struct oz_origin *origin,
+                  struct oz_buf *message)
 {
     struct oz_value v = {.text = oz_value_trim(text)};
     char why[160];

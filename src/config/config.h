@@ -29,8 +29,8 @@ struct oz_origin {
 
 /* The only way into a configuration. ODEZK_OK; ODEZK_ECONFIG: `message` tells what was found and
  * what is allowed; ODEZK_ENOMEM. On failure the configuration is as before. */
-int oz_config_put(odezk_config *config, enum oz_setting_id id, const char *text,
-                  const struct oz_origin *origin, struct oz_buf *message);
+int oz_config_put(odezk_config *config, enum oz_setting_id id, const char *text, const struct oz_origin *origin,
+                  struct oz_buf *message);
 
 /* What "auto" makes of the session timeout, and the least margin: these parts of it. */
 #define OZ_LEASE_MARGIN_PART 40

@@ -124,7 +124,6 @@ int oz_encoding_convert(const char *bytes, size_t length, struct oz_buf *out)
 
     if (!mark && !read_declaration(bytes, length, declared))
         return ODEZK_ENOTFOUND;
-    return strcasecmp(name, "UTF-8") == 0
-               ? take_utf8(bytes + skipped, length - skipped, out)
-               : take_other(name, bytes + skipped, length - skipped, out);
+    return strcasecmp(name, "UTF-8") == 0 ? take_utf8(bytes + skipped, length - skipped, out)
+                                          : take_other(name, bytes + skipped, length - skipped, out);
 }

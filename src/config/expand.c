@@ -35,8 +35,7 @@ struct frame {
 
 static void expand_value(struct run *run, const struct frame *frame);
 
-static void mistake(struct run *run, const struct frame *frame, const char *what,
-                    const char *allowed)
+static void mistake(struct run *run, const struct frame *frame, const char *what, const char *allowed)
 {
     struct oz_buf b = {0};
 
@@ -46,8 +45,8 @@ static void mistake(struct run *run, const struct frame *frame, const char *what
         oz_quote(&b, oz_buf_str(&run->name));
     run->wrong = true;
     run->out_of_memory |= b.failed;
-    oz_problem(run->e->problems, run->e->file, frame->property->line, "found %s, %s, allowed: %s",
-               oz_buf_str(&b), what, allowed);
+    oz_problem(run->e->problems, run->e->file, frame->property->line, "found %s, %s, allowed: %s", oz_buf_str(&b), what,
+               allowed);
     oz_buf_free(&b);
 }
 
@@ -84,8 +83,7 @@ static bool is_circle(const struct frame *frame, const struct oz_property *prope
     return false;
 }
 
-static void expand_property(struct run *run, const struct frame *frame,
-                            const struct oz_property *property)
+static void expand_property(struct run *run, const struct frame *frame, const struct oz_property *property)
 {
     bool secret = run->e->is_secret(property->key) || oz_name_looks_secret(property->key);
     struct frame inner = {frame, property, frame->depth + 1, frame->hidden || secret};
@@ -186,8 +184,7 @@ static void expand_value(struct run *run, const struct frame *frame)
         add(run, frame, at, strlen(at));
 }
 
-int oz_expand(const struct oz_expander *e, const struct oz_property *property, bool *secret,
-              char **text)
+int oz_expand(const struct oz_expander *e, const struct oz_property *property, bool *secret, char **text)
 {
     struct run run = {.e = e};
     struct frame frame = {NULL, property, 0, *secret};

@@ -16,7 +16,6 @@ struct oz_expander {
 /* Expands the value of a property into `text`, which the caller frees. `secret` says on entry
  * whether names in it must not be told, and on return whether something secret is in it. ODEZK_OK;
  * ODEZK_ECONFIG (the problems say why) or ODEZK_ENOMEM with `text` untouched. */
-int oz_expand(const struct oz_expander *e, const struct oz_property *property, bool *secret,
-              char **text);
+int oz_expand(const struct oz_expander *e, const struct oz_property *property, bool *secret, char **text);
 
 #endif

@@ -10,8 +10,7 @@
 
 static int refuse_error(int error, char *why, size_t size)
 {
-    snprintf(why, size, "found a file that cannot be read (%s), allowed: a readable file",
-             strerror(error));
+    snprintf(why, size, "found a file that cannot be read (%s), allowed: a readable file", strerror(error));
     return ODEZK_ECONFIG;
 }
 

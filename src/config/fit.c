@@ -20,8 +20,8 @@ static void report(const struct fit *f, enum oz_setting_id id, const char *allow
     const char *name = oz_settings[id].name;
     char message[256];
 
-    snprintf(message, sizeof message, "%s: found '%s', allowed: %s", name,
-             odezk_config_masked(f->config, name), allowed);
+    snprintf(message, sizeof message, "%s: found '%s', allowed: %s", name, odezk_config_masked(f->config, name),
+             allowed);
     f->misfit(f->arg, id, message);
 }
 
@@ -42,8 +42,7 @@ static void check_margin(const struct fit *f)
 
     if (!is_set(f, OZ_LEASE_MARGIN) || f->margin >= least)
         return;
-    snprintf(allowed, sizeof allowed, "at least %lld, a 40th of session-timeout (%lld)", least,
-             f->timeout);
+    snprintf(allowed, sizeof allowed, "at least %lld, a 40th of session-timeout (%lld)", least, f->timeout);
     report(f, OZ_LEASE_MARGIN, allowed);
 }
 
@@ -65,8 +64,7 @@ static bool check_pause(const struct fit *f)
 
     if (f->margin + f->lag < f->timeout)
         return true;
-    snprintf(allowed, sizeof allowed,
-             "lease-margin (%lld) + lease-lag (%lld) below session-timeout (%lld)", f->margin,
+    snprintf(allowed, sizeof allowed, "lease-margin (%lld) + lease-lag (%lld) below session-timeout (%lld)", f->margin,
              f->lag, f->timeout);
     report(f, blame_lag ? OZ_LEASE_LAG : OZ_LEASE_MARGIN, allowed);
     return false;
@@ -104,8 +102,7 @@ static long long number(const struct fit *f, enum oz_setting_id id, long long au
 void oz_config_fit(const odezk_config *config, uint64_t unknown, oz_misfit_cb misfit, void *arg)
 {
     struct fit f = {.config = config, .unknown = unknown, .misfit = misfit, .arg = arg};
-    const uint64_t margin = BIT(OZ_LEASE_MARGIN), lag = BIT(OZ_LEASE_LAG),
-                   period = BIT(OZ_LEASE_WRITE_PERIOD);
+    const uint64_t margin = BIT(OZ_LEASE_MARGIN), lag = BIT(OZ_LEASE_LAG), period = BIT(OZ_LEASE_WRITE_PERIOD);
     bool fits = true;
 
     f.timeout = number(&f, OZ_SESSION_TIMEOUT, 0);

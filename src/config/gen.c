@@ -44,10 +44,8 @@ static void print_name_pattern(FILE *out, const struct oz_rule *rule)
 
     for (p = rule->extra; *p; p++)
         if (*p != '.')
-            snprintf(rest + strlen(rest), sizeof rest - strlen(rest), "%s%c", *p == '-' ? "\\" : "",
-                     *p);
-    snprintf(pattern, sizeof pattern, "[A-Za-z0-9.%s]*[A-Za-z0-9%s][A-Za-z0-9.%s]*|\\.{3,}", rest,
-             rest, rest);
+            snprintf(rest + strlen(rest), sizeof rest - strlen(rest), "%s%c", *p == '-' ? "\\" : "", *p);
+    snprintf(pattern, sizeof pattern, "[A-Za-z0-9.%s]*[A-Za-z0-9%s][A-Za-z0-9.%s]*|\\.{3,}", rest, rest, rest);
     print_facet(out, "pattern", pattern);
 }
 
@@ -97,8 +95,7 @@ static void print_facets(FILE *out, const struct oz_rule *rule)
 
 static void print_restriction(FILE *out, enum oz_setting_id id)
 {
-    fprintf(out, "          <xs:restriction base=\"xs:%s\">\n",
-            oz_setting_is_number(id) ? "integer" : "token");
+    fprintf(out, "          <xs:restriction base=\"xs:%s\">\n", oz_setting_is_number(id) ? "integer" : "token");
     print_facets(out, &oz_rules[id]);
     fprintf(out, "          </xs:restriction>\n");
 }

@@ -63,8 +63,7 @@ static bool is_secret_key(const char *key)
     return false;
 }
 
-static void put(struct load *l, enum oz_setting_id id, const char *text,
-                const struct oz_origin *origin)
+static void put(struct load *l, enum oz_setting_id id, const char *text, const struct oz_origin *origin)
 {
     struct oz_buf message = {0};
     int rc = oz_config_put(l->config, id, text, origin, &message);
@@ -103,8 +102,7 @@ static void open_directory(struct load *l)
     struct stat st;
 
     if (!realpath(l->dir, path) || stat(path, &st) != 0) {
-        oz_problem(l->problems, l->dir, 0,
-                   "found no directory (%s), allowed: an existing directory", strerror(errno));
+        oz_problem(l->problems, l->dir, 0, "found no directory (%s), allowed: an existing directory", strerror(errno));
         l->rc = ODEZK_ECONFIG;
     } else if (!S_ISDIR(st.st_mode)) {
         oz_problem(l->problems, l->dir, 0, "found a file, allowed: a directory");
@@ -129,8 +127,7 @@ static void read_properties(struct load *l)
         rc = path ? read_file(l, path, &content) : ODEZK_ENOMEM;
     }
     if (rc == ODEZK_OK) {
-        rc = oz_properties_read(path, oz_buf_str(&content), content.len, l->problems,
-                                &l->properties);
+        rc = oz_properties_read(path, oz_buf_str(&content), content.len, l->problems, &l->properties);
         l->dialect = &dialects[i - 1];
         l->properties_path = path;
         path = NULL;
@@ -143,8 +140,7 @@ static void read_properties(struct load *l)
 
 static int expand(struct load *l, const struct oz_property *p, bool *secret, char **text)
 {
-    struct oz_expander e = {l->properties_path, &l->properties, l->config->dir, is_secret_key,
-                            l->problems};
+    struct oz_expander e = {l->properties_path, &l->properties, l->config->dir, is_secret_key, l->problems};
     int rc = oz_expand(&e, p, secret, text);
 
     if (rc == ODEZK_ENOMEM)

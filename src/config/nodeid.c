@@ -31,8 +31,7 @@
 
 static void host_name(char host[HOST_MAX + 1])
 {
-    static const char allowed[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:@+-";
+    static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:@+-";
     char name[256] = "";
     size_t i;
 
@@ -59,8 +58,8 @@ static bool is_id(const char *host, const char *line)
 {
     size_t n = strlen(host);
 
-    return strncmp(line, host, n) == 0 && line[n] == '-' &&
-           strspn(line + n + 1, "0123456789abcdef") == SUFFIX && !line[n + 1 + SUFFIX];
+    return strncmp(line, host, n) == 0 && line[n] == '-' && strspn(line + n + 1, "0123456789abcdef") == SUFFIX &&
+           !line[n + 1 + SUFFIX];
 }
 
 /* Reads the id that the open file keeps. */
@@ -170,8 +169,7 @@ static int settle(const char *dir, const char *host, char id[OZ_NODE_ID_SIZE])
     for (tries = 0; path && tries < MAX_TRIES && error == EEXIST; tries++)
         error = keep_id(host, path, id);
     if (path && error && error != ENOMEM)
-        oz_warn("config", "%s: %s; after a restart this node will not be %s any more", path,
-                strerror(error), id);
+        oz_warn("config", "%s: %s; after a restart this node will not be %s any more", path, strerror(error), id);
     free(path);
     return !path || error == ENOMEM ? oz_fail(ODEZK_ENOMEM, "out of memory") : ODEZK_OK;
 }

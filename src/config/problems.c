@@ -59,8 +59,7 @@ static bool reserve(odezk_problems *p)
 
 static void append(odezk_problems *p, const char *file, int line, const char *message)
 {
-    odezk_problem item = {oz_strdup(file), line, oz_strdup(message),
-                          full_text(file, line, message)};
+    odezk_problem item = {oz_strdup(file), line, oz_strdup(message), full_text(file, line, message)};
 
     if (item.file && item.message && item.text && reserve(p)) {
         p->items[p->count++] = item;

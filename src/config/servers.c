@@ -143,8 +143,7 @@ static const char *parse_one(const char *text, size_t n, struct oz_server *out)
     return why;
 }
 
-static int parse_list(const char *text, size_t length, struct oz_servers *out, char *why,
-                      size_t size)
+static int parse_list(const char *text, size_t length, struct oz_servers *out, char *why, size_t size)
 {
     const char *end = text + length, *fault = NULL;
     size_t n, most = 1;

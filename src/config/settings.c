@@ -14,15 +14,14 @@
 #define TYPE_FILE "string"
 
 const odezk_setting oz_settings[OZ_SETTING_COUNT] = {
-#define SETTING(id, name, kind, value, min, max, extra, secret, allowed, description)              \
+#define SETTING(id, name, kind, value, min, max, extra, secret, allowed, description)                                  \
     {name, TYPE_##kind, value, allowed, description, secret},
 #include "config/settings.def"
 #undef SETTING
 };
 
 const struct oz_rule oz_rules[OZ_SETTING_COUNT] = {
-#define SETTING(id, name, kind, value, min, max, extra, secret, allowed, description)              \
-    {OZ_KIND_##kind, min, max, extra},
+#define SETTING(id, name, kind, value, min, max, extra, secret, allowed, description) {OZ_KIND_##kind, min, max, extra},
 #include "config/settings.def"
 #undef SETTING
 };

@@ -81,9 +81,8 @@ bool oz_name_looks_secret(const char *name)
 /* Characters that reorder, hide or end the line they stand in. */
 static bool is_invisible(uint32_t c)
 {
-    return (c >= 0x200b && c <= 0x200f) || (c >= 0x2028 && c <= 0x202e) ||
-           (c >= 0x2060 && c <= 0x206f) || c == 0xad || c == 0x61c || c == 0xfeff ||
-           (c >= 0xe0000 && c <= 0xe0fff);
+    return (c >= 0x200b && c <= 0x200f) || (c >= 0x2028 && c <= 0x202e) || (c >= 0x2060 && c <= 0x206f) || c == 0xad ||
+           c == 0x61c || c == 0xfeff || (c >= 0xe0000 && c <= 0xe0fff);
 }
 
 /* Adds the character at `s`; how many bytes it has. */
@@ -148,8 +147,7 @@ static size_t distance(const char *a, size_t la, const char *b, size_t lb)
         d[0][j] = j;
     for (i = 1; i <= la; i++)
         for (j = 1; j <= lb; j++) {
-            d[i][j] = least(least(d[i - 1][j], d[i][j - 1]) + 1,
-                            d[i - 1][j - 1] + (a[i - 1] != b[j - 1]));
+            d[i][j] = least(least(d[i - 1][j], d[i][j - 1]) + 1, d[i - 1][j - 1] + (a[i - 1] != b[j - 1]));
             if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
                 d[i][j] = least(d[i][j], d[i - 2][j - 2] + 1);
         }

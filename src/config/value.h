@@ -12,7 +12,6 @@ char *oz_value_trim(const char *text);
 
 /* ODEZK_OK, with the number in `number` when it is one; ODEZK_ENOMEM; ODEZK_ECONFIG: `why` is what
  * is wrong beyond what the setting's `allowed` tells, or "". It quotes nothing of a secret. */
-int oz_value_check(enum oz_setting_id id, const char *text, int64_t *number, char *why,
-                   size_t size);
+int oz_value_check(enum oz_setting_id id, const char *text, int64_t *number, char *why, size_t size);
 
 #endif

@@ -36,7 +36,7 @@ struct reader {
     bool holds_element;      /* it has an element in it, which was told */
     bool stray_text;         /* text between settings was told, until the next tag */
     bool stopped;            /* nothing after this place is looked at */
-    int cut; /* the line of bytes that are no text, where the file ends for us; 0: none */
+    int cut;                 /* the line of bytes that are no text, where the file ends for us; 0: none */
     bool out_of_memory;
     int first[OZ_SETTING_COUNT]; /* the line where each stood first; 0: not yet */
     struct oz_buf text;          /* of the open setting */
@@ -119,8 +119,7 @@ static bool is_schema_hint(const struct reader *r, const xmlChar *const *attribu
 }
 
 /* libxml2 gives five pointers for each: name, prefix, namespace, begin and end of the value. */
-static void check_attributes(struct reader *r, const char *element, int count,
-                             const xmlChar **attributes)
+static void check_attributes(struct reader *r, const char *element, int count, const xmlChar **attributes)
 {
     struct oz_buf b = {0};
 
@@ -134,8 +133,8 @@ static void check_attributes(struct reader *r, const char *element, int count,
     }
 }
 
-static bool is_foreign(struct reader *r, const char *what, const xmlChar *name,
-                       const xmlChar *prefix, const xmlChar *space, int line)
+static bool is_foreign(struct reader *r, const char *what, const xmlChar *name, const xmlChar *prefix,
+                       const xmlChar *space, int line)
 {
     struct oz_buf b = {0};
 
@@ -150,8 +149,7 @@ static bool is_foreign(struct reader *r, const char *what, const xmlChar *name,
     return true;
 }
 
-static void enter_root(struct reader *r, const xmlChar *name, const xmlChar *prefix,
-                       const xmlChar *space, int line)
+static void enter_root(struct reader *r, const xmlChar *name, const xmlChar *prefix, const xmlChar *space, int line)
 {
     struct oz_buf b = {0};
 
@@ -175,15 +173,13 @@ static void open_setting(struct reader *r, enum oz_setting_id id, int line)
     r->holds_element = false;
     r->text.len = 0;
     if (r->first[id])
-        oz_problem(r->problems, r->file, line,
-                   "found '%s' again, allowed: once (it is in line %d already)", name,
+        oz_problem(r->problems, r->file, line, "found '%s' again, allowed: once (it is in line %d already)", name,
                    r->first[id]);
     else
         r->first[id] = line;
 }
 
-static void enter_setting(struct reader *r, const xmlChar *name, const xmlChar *prefix,
-                          const xmlChar *space, int line)
+static void enter_setting(struct reader *r, const xmlChar *name, const xmlChar *prefix, const xmlChar *space, int line)
 {
     enum oz_setting_id id = oz_setting_find((const char *)name);
     struct oz_buf full = {0}, b = {0};
@@ -211,13 +207,12 @@ static void enter_inner(struct reader *r, int line)
     if (r->holds_element)
         return;
     r->holds_element = true;
-    oz_problem(r->problems, r->file, line, "%s: found an element inside, allowed: %s",
-               oz_settings[r->open].name, oz_settings[r->open].allowed);
+    oz_problem(r->problems, r->file, line, "%s: found an element inside, allowed: %s", oz_settings[r->open].name,
+               oz_settings[r->open].allowed);
 }
 
-static void start_element(void *ctx, const xmlChar *name, const xmlChar *prefix,
-                          const xmlChar *space, int space_count, const xmlChar **spaces, int count,
-                          int defaulted, const xmlChar **attributes)
+static void start_element(void *ctx, const xmlChar *name, const xmlChar *prefix, const xmlChar *space, int space_count,
+                          const xmlChar **spaces, int count, int defaulted, const xmlChar **attributes)
 {
     struct reader *r = ((xmlParserCtxtPtr)ctx)->_private;
     int line;
@@ -227,8 +222,7 @@ static void start_element(void *ctx, const xmlChar *name, const xmlChar *prefix,
     line = tag_line(r->parser->input);
     r->stray_text = false;
     if (++r->depth > MAX_DEPTH) {
-        problem(r, line,
-                "found elements nested more than 16 deep, allowed: settings inside '" ROOT "'");
+        problem(r, line, "found elements nested more than 16 deep, allowed: settings inside '" ROOT "'");
         stop(r);
         return;
     }
@@ -242,8 +236,7 @@ static void start_element(void *ctx, const xmlChar *name, const xmlChar *prefix,
         if (!r->skipped)
             check_attributes(r, (const char *)name, count, attributes);
     }
-    xmlSAX2StartElementNs(ctx, name, prefix, space, space_count, spaces, count, defaulted,
-                          attributes);
+    xmlSAX2StartElementNs(ctx, name, prefix, space, space_count, spaces, count, defaulted, attributes);
 }
 
 static void end_element(void *ctx, const xmlChar *name, const xmlChar *prefix, const xmlChar *space)
@@ -274,9 +267,7 @@ static void check_stray_text(struct reader *r, const char *text, size_t n)
     if (blank == n || r->stray_text)
         return;
     r->stray_text = true;
-    problem(r,
-            r->parser->input->line -
-                newlines((const xmlChar *)text + blank, (const xmlChar *)text + n),
+    problem(r, r->parser->input->line - newlines((const xmlChar *)text + blank, (const xmlChar *)text + n),
             "found text between the settings, allowed: elements only");
 }
 
@@ -309,8 +300,7 @@ static void cdata(void *ctx, const xmlChar *text, int length)
 }
 
 /* Stopping here, before anything of it is read, keeps out entities of every sort. */
-static void doctype(void *ctx, const xmlChar *name, const xmlChar *public_id,
-                    const xmlChar *system_id)
+static void doctype(void *ctx, const xmlChar *name, const xmlChar *public_id, const xmlChar *system_id)
 {
     struct reader *r = ((xmlParserCtxtPtr)ctx)->_private;
 
@@ -473,8 +463,7 @@ static void parse_and_check(struct reader *r, const char *text, size_t length)
         return;
     }
     watch_parser(r);
-    doc = xmlCtxtReadMemory(r->parser, text, (int)length, NULL, NULL,
-                            XML_PARSE_NONET | XML_PARSE_IGNORE_ENC);
+    doc = xmlCtxtReadMemory(r->parser, text, (int)length, NULL, NULL, XML_PARSE_NONET | XML_PARSE_IGNORE_ENC);
     if (!doc && !r->stopped)
         r->out_of_memory = true;
     if (doc && !r->out_of_memory && !r->cut && r->problems->count == before)
@@ -524,8 +513,7 @@ static bool look_over(struct reader *r, struct oz_buf *b, int encoding)
         return false;
     }
     if (n < b->len) {
-        problem(r, newlines(BAD_CAST text, BAD_CAST text + n) + 1,
-                "found a NUL byte, allowed: text");
+        problem(r, newlines(BAD_CAST text, BAD_CAST text + n) + 1, "found a NUL byte, allowed: text");
         return false;
     }
     if (encoding == ODEZK_ECONFIG) {

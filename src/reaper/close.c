@@ -66,8 +66,7 @@ static void on_reply(void *ctx, void *token, const struct oz_reply *reply)
 static void open_attempt(struct attempt *a, const struct oz_identity *resume, int timeout_ms)
 {
     static const struct oz_port_events events = {on_state, on_watch, on_reply};
-    const struct oz_port_options options = {
-        .hosts = a->host, .timeout_ms = timeout_ms, .auth = "", .resume = resume};
+    const struct oz_port_options options = {.hosts = a->host, .timeout_ms = timeout_ms, .auth = "", .resume = resume};
 
     atomic_store(&a->state, NOTHING);
     atomic_store(&a->rc, NOTHING);
@@ -147,8 +146,7 @@ static struct attempt *end_session(void)
 static bool member_is_gone(char *host)
 {
     struct attempt check = {.host = host};
-    struct oz_request sync = {.verb = OZ_SYNC, .path = record.member},
-                      stat = {.verb = OZ_STAT, .path = record.member};
+    struct oz_request sync = {.verb = OZ_SYNC, .path = record.member}, stat = {.verb = OZ_STAT, .path = record.member};
     int64_t until = oz_now() + CHECK_WITHIN;
     bool gone = false;
 
@@ -168,9 +166,8 @@ static bool member_is_gone(char *host)
 
 static bool read_record(void)
 {
-    return read(STDIN_FILENO, &record, sizeof record) == sizeof record &&
-           record.version == OZ_RECORD_VERSION && record.session != 0 &&
-           memchr(record.hosts, '\0', sizeof record.hosts) &&
+    return read(STDIN_FILENO, &record, sizeof record) == sizeof record && record.version == OZ_RECORD_VERSION &&
+           record.session != 0 && memchr(record.hosts, '\0', sizeof record.hosts) &&
            memchr(record.member, '\0', sizeof record.member);
 }
 
@@ -189,8 +186,7 @@ static bool split_hosts(void)
     }
     if (count == 0)
         return false;
-    getrandom(&start, sizeof start,
-              GRND_NONBLOCK); /* a whole machine's dead shall not all go to one server */
+    getrandom(&start, sizeof start, GRND_NONBLOCK); /* a whole machine's dead shall not all go to one server */
     next = start % count;
     return true;
 }

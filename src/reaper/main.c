@@ -27,8 +27,7 @@ static bool right_start(void)
     int type = 0;
     socklen_t size = sizeof type;
 
-    return getsockopt(OZ_REAPER_SOCKET, SOL_SOCKET, SO_TYPE, &type, &size) == 0 &&
-           type == SOCK_SEQPACKET;
+    return getsockopt(OZ_REAPER_SOCKET, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_SEQPACKET;
 }
 
 /* What ends the parent, or is typed at its terminal, must not end us before we have done our work.
@@ -67,8 +66,7 @@ static bool read_record(void)
  * until the session must have ended by itself. */
 static bool parent_is_dead(void)
 {
-    struct pollfd ends[] = {{.fd = OZ_REAPER_SOCKET, .events = POLLIN},
-                            {.fd = OZ_REAPER_PIDFD, .events = POLLIN}};
+    struct pollfd ends[] = {{.fd = OZ_REAPER_SOCKET, .events = POLLIN}, {.fd = OZ_REAPER_PIDFD, .events = POLLIN}};
 
     while (ends[0].fd >= 0 || ends[1].fd >= 0) {
         bool all = ends[0].fd >= 0 && ends[1].fd >= 0;
@@ -93,8 +91,8 @@ static bool hand_over(void)
 {
     int fd = memfd_create("record", 0);
 
-    return fd >= 0 && write(fd, &record, sizeof record) == sizeof record &&
-           lseek(fd, 0, SEEK_SET) == 0 && dup2(fd, 0) == 0 && dup2(OZ_REAPER_PIDFD, 2) == 2;
+    return fd >= 0 && write(fd, &record, sizeof record) == sizeof record && lseek(fd, 0, SEEK_SET) == 0 &&
+           dup2(fd, 0) == 0 && dup2(OZ_REAPER_PIDFD, 2) == 2;
 }
 
 int main(int argc, char **argv)
@@ -108,8 +106,7 @@ int main(int argc, char **argv)
     }
     hide();
     if (parent_is_dead() && hand_over() &&
-        snprintf(path, sizeof path, "%.*s/" CLOSER, (int)(slash - argv[0]), argv[0]) <
-            (int)sizeof path)
+        snprintf(path, sizeof path, "%.*s/" CLOSER, (int)(slash - argv[0]), argv[0]) < (int)sizeof path)
         execl(path, path, (char *)NULL);
     _exit(EXIT_FAILURE);
 }

@@ -61,8 +61,7 @@ static void in_child(void)
 {
     struct oz_list *node;
 
-    oz_list_each(node, &reapers)
-    {
+    oz_list_each(node, &reapers) {
         struct oz_reaper *r = oz_container(node, struct oz_reaper, link);
 
         close_end(&r->socket);
@@ -105,11 +104,10 @@ static char *find_helper(void)
     static const char here;
     static const struct {
         const char *dir, *name;
-    } places[] = {
-        {"/.libs", "../" PROGRAM}, /* of a build */
-        {"/lib", "../libexec/odezk/" PROGRAM},
-        {"/bin", "../libexec/odezk/" PROGRAM}, /* of a program that has the library in it */
-        {"", PROGRAM}};
+    } places[] = {{"/.libs", "../" PROGRAM}, /* of a build */
+                  {"/lib", "../libexec/odezk/" PROGRAM},
+                  {"/bin", "../libexec/odezk/" PROGRAM}, /* of a program that has the library in it */
+                  {"", PROGRAM}};
     char *found = NULL, *dir;
     Dl_info library;
     size_t i;
@@ -145,8 +143,7 @@ static void complain(const char *what, int error)
     static atomic_flag said = ATOMIC_FLAG_INIT;
 
     if (!atomic_flag_test_and_set(&said))
-        oz_warn("reaper",
-                "%s: %s; a crash of this node will be noticed by the session timeout only", what,
+        oz_warn("reaper", "%s: %s; a crash of this node will be noticed by the session timeout only", what,
                 strerror(error));
 }
 
@@ -244,8 +241,7 @@ static bool tell(const struct oz_reaper *r)
 {
     if (r->socket < 0)
         return false;
-    return send(r->socket, &r->record, sizeof r->record, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0 ||
-           errno == EAGAIN;
+    return send(r->socket, &r->record, sizeof r->record, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0 || errno == EAGAIN;
 }
 
 static bool remember(struct oz_reaper *r, const struct oz_identity *identity, const char *hosts)

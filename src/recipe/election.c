@@ -25,14 +25,14 @@ struct oz_election {
 
     struct oz_seat *seat;
     bool seated;
-    unsigned seats; /* how many were asked for: no two have the same name */
-    struct oz_op *op;          /* the list, or the publication, under way */
+    unsigned seats;             /* how many were asked for: no two have the same name */
+    struct oz_op *op;           /* the list, or the publication, under way */
     struct oz_watch seat_watch; /* of the candidate before us; of our own seat while master */
     struct oz_op *seat_op;
     struct oz_timer retry;
-    bool master;               /* told so */
-    int64_t epoch;             /* of the mastership that was told */
-    _Atomic int64_t held;      /* the same for all threads; cleared before the lease is prolonged past a lapse */
+    bool master;          /* told so */
+    int64_t epoch;        /* of the mastership that was told */
+    _Atomic int64_t held; /* the same for all threads; cleared before the lease is prolonged past a lapse */
 
     bool watching;
     struct oz_leader leader;
@@ -113,8 +113,7 @@ static void leader_read(void *owner, const struct oz_reply *reply)
         if (e->options.make)
             make_leader(e);
         else
-            oz_timer_set(oz_session_timers(e->session), &e->leader_retry, oz_now() + 500 * OZ_MS, leader_changed,
-                         e);
+            oz_timer_set(oz_session_timers(e->session), &e->leader_retry, oz_now() + 500 * OZ_MS, leader_changed, e);
     } else if (reply->rc == OZ_OK) {
         oz_leader_parse(&leader, reply->data);
         e->leader = leader;
@@ -299,8 +298,9 @@ static void published(void *owner, const struct oz_reply *reply)
 static void publish(struct oz_election *e)
 {
     char *text = leader_text(e);
-    struct oz_request items[] = {{.verb = OZ_CHECK, .path = oz_seat_path(e->seat)},
-                                 {.verb = OZ_SET, .path = e->leader_path, .data = text, .len = text ? strlen(text) : 0}};
+    struct oz_request items[] = {
+        {.verb = OZ_CHECK, .path = oz_seat_path(e->seat)},
+        {.verb = OZ_SET, .path = e->leader_path, .data = text, .len = text ? strlen(text) : 0}};
     struct oz_request request = {.verb = OZ_MULTI, .items = items, .count = 2, .retry = true};
 
     if (text)

@@ -245,9 +245,7 @@ static void silence(odezk_lock *lock)
 /* With the mutex held. The clock is a good part of what a sticky lock costs: `now` is 0 for who does not ask how it went. */
 static int release(odezk_lock *lock, int64_t now)
 {
-    int rc = lock->state == OZ_GRANT_VALID  ? ODEZK_OK
-             : lock->state == OZ_GRANT_LOST ? ODEZK_ELOST
-                                            : ODEZK_ENOTHELD;
+    int rc = lock->state == OZ_GRANT_VALID ? ODEZK_OK : lock->state == OZ_GRANT_LOST ? ODEZK_ELOST : ODEZK_ENOTHELD;
 
     if (rc == ODEZK_OK && lock->grants->session && oz_session_lease_end(lock->grants->session) <= now)
         rc = ODEZK_ELOST; /* its loss was not even noticed yet */

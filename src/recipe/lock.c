@@ -340,8 +340,7 @@ void oz_entry_others_hold(struct entry *e)
     e->effort->contended = !e->grant;
     if (!e->grant)
         e->time = oz_now() + SHARED_FOR;
-    oz_list_each_safe(node, tmp, &e->effort->waiting)
-    {
+    oz_list_each_safe(node, tmp, &e->effort->waiting) {
         odezk_lock_request *request = oz_container(node, odezk_lock_request, link);
 
         if (request->waiting)
@@ -975,8 +974,7 @@ char *oz_locks_report(struct oz_locks *locks)
 
     oz_buf_putc(&b, '\n');
     lock(locks);
-    oz_map_each(&locks->entries, i, node)
-    {
+    oz_map_each(&locks->entries, i, node) {
         const struct entry *e = oz_container(node, struct entry, node);
 
         if (e->grant && b.len < REPORT_MAX) {
@@ -1066,8 +1064,7 @@ void oz_locks_acquire(struct oz_locks *locks, odezk_lock_request *request)
         if (e->state == FREE)
             unlist(e);
         oz_list_append(&e->effort->waiting, &request->link);
-        oz_timer_set(locks->timers, &request->timer, oz_now() + locks->operation_ms * OZ_MS, network_deadline,
-                     request);
+        oz_timer_set(locks->timers, &request->timer, oz_now() + locks->operation_ms * OZ_MS, network_deadline, request);
         if (e->grant || e->effort->contended)
             oz_entry_others_hold(e);
         if (e->state == DELETING && !e->wanted && !e->queue_first && oz_session_granting(locks->session) &&
@@ -1168,8 +1165,7 @@ void oz_locks_close(struct oz_locks *locks, int error, const char *why)
 
     lock(locks);
     locks->closed = true;
-    oz_map_each(&locks->entries, i, node)
-    {
+    oz_map_each(&locks->entries, i, node) {
         struct entry *e = oz_container(node, struct entry, node);
 
         fail_all(e, error, why);

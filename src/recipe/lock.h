@@ -11,12 +11,12 @@ struct oz_locks;
 struct oz_locks_options {
     struct oz_session *session;
     struct oz_grants *grants;
-    const char *root;  /* copied */
-    const char *owner; /* what a lock's znode says of its holder; copied */
-    int operation_ms;  /* bound on the network part of an attempt */
-    int handovers;     /* how often in a row a lock is handed over in this process while others wait */
-    int sticky_max;    /* how many released locks are kept, at most; 0: none */
-    int sticky_idle_ms; /* and for how long without being used */
+    const char *root;          /* copied */
+    const char *owner;         /* what a lock's znode says of its holder; copied */
+    int operation_ms;          /* bound on the network part of an attempt */
+    int handovers;             /* how often in a row a lock is handed over in this process while others wait */
+    int sticky_max;            /* how many released locks are kept, at most; 0: none */
+    int sticky_idle_ms;        /* and for how long without being used */
     const char *sticky_spaces; /* "all", or names separated by commas; copied */
     /* Why nothing is granted at the moment, for messages; may be NULL or return NULL. */
     const char *(*trouble)(void *arg);

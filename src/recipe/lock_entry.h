@@ -28,10 +28,10 @@ struct oz_locks {
     struct oz_msg work_msg; /* brings released entries to the dispatcher */
     struct oz_list work;
     bool work_posted;
-    char inbox[80]; /* "" when there is none */
+    char inbox[80];      /* "" when there is none */
     unsigned inbox_turn; /* changes with it */
     bool inbox_read;     /* since the session connected last */
-    unsigned seats; /* how many were asked for: no two have the same name */
+    unsigned seats;      /* how many were asked for: no two have the same name */
     bool closed;
 };
 
@@ -54,7 +54,7 @@ struct effort {
     void (*replied)(struct entry *e, const struct oz_reply *reply);
     void (*read)(struct entry *e, const struct oz_reply *reply); /* behind a barrier */
     void (*read_again)(struct entry *e);
-    struct oz_op *ask_op; /* the request to the holder, while we wait for the lock itself */
+    struct oz_op *ask_op;  /* the request to the holder, while we wait for the lock itself */
     struct oz_watch watch; /* of the lock, of the seat before ours, or of our request in an inbox */
     void (*fired)(struct entry *e);
     struct oz_timer timer;
@@ -81,11 +81,11 @@ struct entry {
     unsigned inbox_turn;   /* of the inbox that the znode names */
     unsigned short turns;  /* grants since others may be waiting */
     unsigned char state;
-    bool wanted;      /* others are known to wait for it */
-    bool queue_first; /* we had our turn: others go before us */
-    bool working;     /* in `work` */
-    bool evict;       /* not to be kept, to make room */
-    bool eager;       /* who released it took it again at once */
+    bool wanted;         /* others are known to wait for it */
+    bool queue_first;    /* we had our turn: others go before us */
+    bool working;        /* in `work` */
+    bool evict;          /* not to be kept, to make room */
+    bool eager;          /* who released it took it again at once */
     unsigned char space; /* length of the space in the name */
     char name[];         /* "space/key" */
 };
@@ -110,9 +110,9 @@ bool oz_entry_may_ask(const struct entry *e);
 
 #define OZ_OWNER_SIZE 768
 void oz_entry_owner(const struct entry *e, char owner[OZ_OWNER_SIZE]); /* what our znodes say */
-char *oz_entry_path(const struct entry *e);      /* of the lock; to be freed */
-char *oz_entry_queue_dir(const struct entry *e); /* to be freed */
-char *oz_entry_encoded(const struct entry *e);   /* the key as a path component; to be freed */
+char *oz_entry_path(const struct entry *e);                            /* of the lock; to be freed */
+char *oz_entry_queue_dir(const struct entry *e);                       /* to be freed */
+char *oz_entry_encoded(const struct entry *e);                         /* the key as a path component; to be freed */
 
 /* The one request, timer or watch that an entry waits for. `submit` takes the path over and frees it, NULL being out of memory; when
  * it fails, `again` is called a little later. */

@@ -23,7 +23,7 @@ struct oz_membership {
     bool ready;
 
     struct oz_seat *seat;
-    bool seated;    /* the seat is taken */
+    bool seated; /* the seat is taken */
     struct oz_op *list_op;
     bool list_seated; /* the list under way was asked for when the seat was taken already */
     bool list_again;

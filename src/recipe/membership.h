@@ -32,9 +32,9 @@ void oz_view_free(struct oz_view *view);
 
 struct oz_membership_options {
     struct oz_session *session;
-    const char *root; /* copied */
-    const char *id;   /* NULL: no node, only a view of the others */
-    uint64_t handle;  /* tells the handles of this process apart */
+    const char *root;               /* copied */
+    const char *id;                 /* NULL: no node, only a view of the others */
+    uint64_t handle;                /* tells the handles of this process apart */
     const char *(*data)(void *arg); /* what the member znode says; valid until the next call; NULL: out of memory */
     /* This node is a member (again). */
     void (*ready)(void *arg, const struct oz_node *self);

@@ -31,8 +31,7 @@ static bool start_ticks(int64_t pid, char *ticks, size_t size)
     int field;
 
     snprintf(path, sizeof path, "/proc/%" PRId64 "/stat", pid);
-    if (!read_file(path, text, sizeof text) || !(p = strrchr(text, ')')) || strlen(p) < 3 ||
-        p[2] == 'Z' || p[2] == 'X')
+    if (!read_file(path, text, sizeof text) || !(p = strrchr(text, ')')) || strlen(p) < 3 || p[2] == 'Z' || p[2] == 'X')
         return false;
     for (field = 2; field < 22 && p; field++)
         p = strchr(p + 1, ' ');
@@ -70,8 +69,7 @@ enum oz_process oz_process_look(const char *data, uint64_t handle)
     oz_field_copy(data, "boot", boot, sizeof boot);
     oz_field_copy(data, "ticks", ticks, sizeof ticks);
     boot_id(ours, sizeof ours);
-    if (!*ours || strcmp(boot, ours) != 0 || !*ticks || !start_ticks(pid, now, sizeof now) ||
-        strcmp(ticks, now) != 0)
+    if (!*ours || strcmp(boot, ours) != 0 || !*ticks || !start_ticks(pid, now, sizeof now) || strcmp(ticks, now) != 0)
         return OZ_PROCESS_UNKNOWN;
     if (pid != getpid())
         return OZ_PROCESS_OTHER;

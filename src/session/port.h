@@ -44,11 +44,11 @@ struct oz_request {
     const char *path;
     const void *data; /* CREATE, SET */
     size_t len;
-    int flags; /* CREATE */
+    int flags;      /* CREATE */
     bool versioned; /* SET, DELETE, CHECK: only if the node has this version */
     int32_t version;
-    bool watch; /* GET, CHILDREN: be told of the next change of this path */
-    bool retry; /* harmless when done twice: the session repeats it until the outcome is known */
+    bool watch;                     /* GET, CHILDREN: be told of the next change of this path */
+    bool retry;                     /* harmless when done twice: the session repeats it until the outcome is known */
     const struct oz_request *items; /* MULTI: CREATE, DELETE, SET, CHECK */
     size_t count;
 };
@@ -89,7 +89,7 @@ struct oz_identity {
 struct oz_port_options {
     const char *hosts; /* numeric addresses, as the C client wants them, chroot included */
     int timeout_ms;
-    const char *auth; /* "digest:user:password", or "" */
+    const char *auth;                 /* "digest:user:password", or "" */
     const struct oz_identity *resume; /* the session of a process that is dead; NULL: a new one */
 };
 

@@ -29,8 +29,8 @@ struct conn {
     struct oz_list ops; /* in flight; the dispatcher's */
     int in_flight;
     int64_t opened;
-    char *all;   /* servers, as they were looked up */
-    char *hosts; /* those that the client has: perhaps without a silent one */
+    char *all;       /* servers, as they were looked up */
+    char *hosts;     /* those that the client has: perhaps without a silent one */
     bool fewer;      /* that is so */
     char left[64];   /* the address that it was told to move away from, */
     int64_t left_at; /* and when */
@@ -56,8 +56,8 @@ struct oz_op {
     int64_t sent, acked;
     struct oz_reply reply;
     void *reply_memory;
-    unsigned cuts; /* of the session's, when it was submitted */
-    bool answered; /* with OZ_GONE, before its real reply came */
+    unsigned cuts;             /* of the session's, when it was submitted */
+    bool answered;             /* with OZ_GONE, before its real reply came */
     struct oz_request items[]; /* of a multi; behind them what the requests' pointers point to */
 };
 
@@ -99,7 +99,7 @@ struct oz_session {
     int lease_pending;
     int64_t waits_since; /* for an answer to a lease write */
     bool silence_late;
-    bool slow_told; /* once a session is enough */
+    bool slow_told;                         /* once a session is enough */
     int64_t moved_at, may_move, move_pause; /* when the next silent server may be left, and how long after that */
     bool (*lease_write)(void *arg, const char **path, const char **data);
     void *lease_write_arg;
@@ -288,7 +288,8 @@ static void lease_acked(struct oz_session *s, int64_t sent, int64_t acked, bool 
     check_lapse(s);
     if (acked - sent > s->lease.lag / 2 && !s->slow_told) {
         s->slow_told = true;
-        oz_warn("session", "an answer took %lld ms, the half of lease-lag and more", (long long)((acked - sent) / OZ_MS));
+        oz_warn("session", "an answer took %lld ms, the half of lease-lag and more",
+                (long long)((acked - sent) / OZ_MS));
     }
     oz_lease_acked(&s->lease, sent, acked, write);
     after_lease_change(s);
@@ -404,7 +405,7 @@ static void leave_server(struct oz_session *s)
         s->conn->fewer = true;
         memcpy(s->conn->left, address, sizeof address);
         s->conn->left_at = now;
-        write_lease(s); /* it is a request that wakes the client up */
+        write_lease(s);       /* it is a request that wakes the client up */
         port_disconnected(s); /* of which the client itself says nothing */
     } else {
         free(hosts);
@@ -468,8 +469,8 @@ static void write_lease(void *arg)
     schedule_lease_write(s);
 }
 
-void oz_session_set_lease_write(struct oz_session *s,
-                                bool (*write)(void *arg, const char **path, const char **data), void *arg)
+void oz_session_set_lease_write(struct oz_session *s, bool (*write)(void *arg, const char **path, const char **data),
+                                void *arg)
 {
     s->lease_write = write;
     s->lease_write_arg = arg;
@@ -710,8 +711,7 @@ static void fail_ops(struct oz_session *s, struct conn *conn)
     oz_list_init(&parked);
     oz_list_splice(&parked, &s->parked);
     oz_timer_clear(s->timers, &s->flush_timer);
-    oz_list_each_safe(node, tmp, &conn->ops)
-    {
+    oz_list_each_safe(node, tmp, &conn->ops) {
         struct oz_op *op = oz_container(node, struct oz_op, link);
         oz_op_cb cb = op->cb;
         struct oz_reply gone = {.rc = OZ_GONE};

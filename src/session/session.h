@@ -18,12 +18,12 @@ struct oz_session;
 
 /* What recipes are told, in the order in which they were added. */
 enum oz_session_event {
-    OZ_UP,        /* connected with a new session */
-    OZ_SUSPENDED, /* disconnected; the session may live on */
-    OZ_RESUMED,   /* connected again, same session */
+    OZ_UP,         /* connected with a new session */
+    OZ_SUSPENDED,  /* disconnected; the session may live on */
+    OZ_RESUMED,    /* connected again, same session */
     OZ_LEASE_HELD, /* grants may be given from now on */
     OZ_LEASE_LOST, /* every grant is over; the session may live on */
-    OZ_DOWN       /* the session is over (always after OZ_LEASE_LOST, if the lease was held) */
+    OZ_DOWN        /* the session is over (always after OZ_LEASE_LOST, if the lease was held) */
 };
 
 struct oz_listener {
@@ -57,9 +57,9 @@ void oz_session_free(struct oz_session *s);
 
 struct oz_dispatch *oz_session_dispatch(struct oz_session *s);
 struct oz_timers *oz_session_timers(struct oz_session *s);
-int64_t oz_session_id(const struct oz_session *s);      /* 0 when there is none */
+int64_t oz_session_id(const struct oz_session *s); /* 0 when there is none */
 bool oz_session_connected(const struct oz_session *s);
-bool oz_session_granting(const struct oz_session *s);   /* connected or not: the lease is held */
+bool oz_session_granting(const struct oz_session *s);    /* connected or not: the lease is held */
 const char *oz_session_loss(const struct oz_session *s); /* why the lease went: "lease", "session", "closing" */
 odezk_session_state oz_session_state(const struct oz_session *s);
 uint64_t oz_session_generation(const struct oz_session *s);
@@ -73,8 +73,8 @@ int64_t oz_session_lease_end(const struct oz_session *s);
 
 /* Which znode the lease writes go to: called before each write, sets path and data (both valid until the next
  * call) or returns false, and a harmless write elsewhere takes its place. */
-void oz_session_set_lease_write(struct oz_session *s,
-                                bool (*write)(void *arg, const char **path, const char **data), void *arg);
+void oz_session_set_lease_write(struct oz_session *s, bool (*write)(void *arg, const char **path, const char **data),
+                                void *arg);
 
 /* ---- requests ---- */
 

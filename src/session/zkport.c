@@ -108,8 +108,8 @@ static void on_void(int rc, const void *data)
     struct oz_reply reply = {0};
 
     if (call->verb == OZ_MULTI && rc != ZOK)
-        while (reply.failed + 1 < call->count && (call->results[reply.failed].err == ZOK ||
-                                                  call->results[reply.failed].err == ZRUNTIMEINCONSISTENCY))
+        while (reply.failed + 1 < call->count &&
+               (call->results[reply.failed].err == ZOK || call->results[reply.failed].err == ZRUNTIMEINCONSISTENCY))
             reply.failed++;
     finish(call, rc, &reply);
 }

@@ -254,8 +254,8 @@ static void search(void *arg)
         later(seat, search);
 }
 
-struct oz_seat *oz_seat_take(struct oz_session *s, const char *dir, const char *prefix, const char *data,
-                             oz_seat_cb cb, void *owner)
+struct oz_seat *oz_seat_take(struct oz_session *s, const char *dir, const char *prefix, const char *data, oz_seat_cb cb,
+                             void *owner)
 {
     struct oz_seat *seat = oz_alloc(sizeof *seat);
 

@@ -12,8 +12,8 @@ typedef void (*oz_seat_cb)(void *owner, struct oz_seat *seat, enum oz_rc rc);
 /* Takes a seat `<dir>/<prefix>#<seq>`, making the directory when it is missing. One session takes one seat of a prefix at
  * a time: after a lost reply it is found by its prefix and its owner. The callback does not come before this
  * returns. NULL when out of memory: then it does not come at all. */
-struct oz_seat *oz_seat_take(struct oz_session *s, const char *dir, const char *prefix,
-                             const char *data, oz_seat_cb cb, void *owner);
+struct oz_seat *oz_seat_take(struct oz_session *s, const char *dir, const char *prefix, const char *data, oz_seat_cb cb,
+                             void *owner);
 
 /* Once taken. */
 const char *oz_seat_path(const struct oz_seat *seat);

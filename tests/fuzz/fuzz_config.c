@@ -56,8 +56,7 @@ static void check_problems(const odezk_problems *problems)
     for (i = 0; i < odezk_problems_count(problems); i++) {
         const odezk_problem *p = odezk_problems_at(problems, i);
 
-        if (strncmp(p->message, REFUSED_BY_SCHEMA, strlen(REFUSED_BY_SCHEMA)) == 0 ||
-            strchr(p->text, '\n'))
+        if (strncmp(p->message, REFUSED_BY_SCHEMA, strlen(REFUSED_BY_SCHEMA)) == 0 || strchr(p->text, '\n'))
             abort();
     }
 }
@@ -72,8 +71,7 @@ static void check_config(const odezk_config *config)
     if (odezk_config_copy(config, &copy) != ODEZK_OK)
         abort();
     for (i = 0; i < count; i++)
-        if (odezk_config_set(copy, settings[i].name, odezk_config_get(config, settings[i].name),
-                             NULL) != ODEZK_OK)
+        if (odezk_config_set(copy, settings[i].name, odezk_config_get(config, settings[i].name), NULL) != ODEZK_OK)
             abort();
     odezk_config_free(copy);
 }

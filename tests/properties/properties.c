@@ -13,9 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TEXT(s)                                                                                    \
-    {                                                                                              \
-        s, sizeof(s) - 1                                                                           \
+#define TEXT(s)                                                                                                        \
+    {                                                                                                                  \
+        s, sizeof(s) - 1                                                                                               \
     }
 
 struct text {
@@ -156,13 +156,12 @@ static const struct text corpus[] = {
 
 /* Pieces of files. */
 static const struct text pieces[] = {
-    TEXT("\\"),      TEXT("\\"),      TEXT("\\\\"),    TEXT("\n"),      TEXT("\n"),  TEXT("\r"),
-    TEXT("\r\n"),    TEXT("\\\n"),    TEXT("\\\r\n"),  TEXT("\\\r"),    TEXT("="),   TEXT("="),
-    TEXT(":"),       TEXT(" "),       TEXT(" "),       TEXT("\t"),      TEXT("\f"),  TEXT("\v"),
-    TEXT("#"),       TEXT("!"),       TEXT("a"),       TEXT("b"),       TEXT("key"), TEXT("value"),
-    TEXT("\\u0041"), TEXT("\\u000a"), TEXT("\\uD83D"), TEXT("\\ude00"), TEXT("\\n"), TEXT("\\t"),
-    TEXT("\\ "),     TEXT("\\="),     TEXT("\\#"),     TEXT("\\u0000"), TEXT("\0"),  TEXT("\x80"),
-    TEXT("\xff"),    TEXT("\xa0"),    TEXT("\x1a"),
+    TEXT("\\"),   TEXT("\\"),     TEXT("\\\\"),  TEXT("\n"),      TEXT("\n"),      TEXT("\r"),      TEXT("\r\n"),
+    TEXT("\\\n"), TEXT("\\\r\n"), TEXT("\\\r"),  TEXT("="),       TEXT("="),       TEXT(":"),       TEXT(" "),
+    TEXT(" "),    TEXT("\t"),     TEXT("\f"),    TEXT("\v"),      TEXT("#"),       TEXT("!"),       TEXT("a"),
+    TEXT("b"),    TEXT("key"),    TEXT("value"), TEXT("\\u0041"), TEXT("\\u000a"), TEXT("\\uD83D"), TEXT("\\ude00"),
+    TEXT("\\n"),  TEXT("\\t"),    TEXT("\\ "),   TEXT("\\="),     TEXT("\\#"),     TEXT("\\u0000"), TEXT("\0"),
+    TEXT("\x80"), TEXT("\xff"),   TEXT("\xa0"),  TEXT("\x1a"),
 };
 /* Rarely, as one of it is the end of the whole file for Java. */
 static const struct text broken[] = {TEXT("\\u"), TEXT("\\u00"), TEXT("\\u00g0"), TEXT("\\u\\n")};
@@ -235,8 +234,7 @@ static int generate(const char *dir, size_t count)
         rc = write_file(dir, COUNT(corpus) + i, b.data, b.len);
     }
     oz_buf_free(&b);
-    printf("%zu files: %zu of the corpus, %zu generated\n", COUNT(corpus) + count, COUNT(corpus),
-           count);
+    printf("%zu files: %zu of the corpus, %zu generated\n", COUNT(corpus) + count, COUNT(corpus), count);
     return rc;
 }
 
@@ -247,8 +245,7 @@ static void add_hex(struct oz_buf *b, const char *s)
     while (*s) {
         s += oz_utf8_next(s, &c);
         if (c >= 0x10000)
-            oz_buf_printf(b, "%04x%04x", 0xd800 + (unsigned)((c - 0x10000) >> 10),
-                          0xdc00 + (unsigned)(c & 0x3ff));
+            oz_buf_printf(b, "%04x%04x", 0xd800 + (unsigned)((c - 0x10000) >> 10), 0xdc00 + (unsigned)(c & 0x3ff));
         else
             oz_buf_printf(b, "%04x", (unsigned)c);
     }

@@ -13,7 +13,6 @@ struct check {
  * it. */
 int check_run(const char *suite, const struct check *checks, size_t count, int argc, char **argv);
 
-#define CHECK_RUN(suite, checks, argc, argv)                                                       \
-    check_run(suite, checks, sizeof(checks) / sizeof *(checks), argc, argv)
+#define CHECK_RUN(suite, checks, argc, argv) check_run(suite, checks, sizeof(checks) / sizeof *(checks), argc, argv)
 
 #endif

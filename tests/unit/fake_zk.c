@@ -12,7 +12,7 @@
 #include <time.h>
 
 #define FIRST_SESSION INT64_C(-0x10ffff0000000000) /* negative, as those of some servers are */
-#define ATTEMPT (200 * OZ_MS) /* how long an attempt to connect takes while cut off */
+#define ATTEMPT (200 * OZ_MS)                      /* how long an attempt to connect takes while cut off */
 #define SHORT (300 * OZ_MS)
 
 /* ---- trees ---- */
@@ -97,8 +97,7 @@ struct port {
     bool connected, dead;
     bool move, wake; /* the server is in the list no more; a request was submitted since */
     struct session *session;
-    struct order *orders,
-        *late; /* late: sent on a connection that broke, still on their way to the leader */
+    struct order *orders, *late; /* late: sent on a connection that broke, still on their way to the leader */
     struct message *messages;
     struct watch *watches;
     int64_t seen, last_sent, attempt_at;
@@ -209,8 +208,7 @@ static bool is_child(const struct node *dir, const struct node *node)
         return false;
     if (n == 1)
         return !strchr(node->path + 1, '/');
-    return strncmp(node->path, dir->path, n) == 0 && node->path[n] == '/' &&
-           !strchr(node->path + n + 1, '/');
+    return strncmp(node->path, dir->path, n) == 0 && node->path[n] == '/' && !strchr(node->path + n + 1, '/');
 }
 
 static size_t count_children(const struct tree *t, const struct node *dir)
@@ -281,11 +279,8 @@ static void apply_create(struct tree *t, const struct change *c)
 {
     struct node *node = new_node(c->path, c->data, c->len), *parent = find_parent(t, c->path);
 
-    node->stat = (struct oz_znode_stat){.czxid = c->zxid,
-                                        .mzxid = c->zxid,
-                                        .ctime_ms = c->time_ms,
-                                        .mtime_ms = c->time_ms,
-                                        .owner = c->owner};
+    node->stat = (struct oz_znode_stat){
+        .czxid = c->zxid, .mzxid = c->zxid, .ctime_ms = c->time_ms, .mtime_ms = c->time_ms, .owner = c->owner};
     node->pzxid = c->zxid;
     parent->pzxid = c->zxid;
     parent->counter = (int32_t)((uint32_t)parent->counter + 1);
@@ -488,8 +483,7 @@ static void begin_lag(int number, int64_t until)
 /* ---- the leader ---- */
 
 /* All changes of one transaction have one zxid. */
-static void commit(enum oz_verb verb, const char *path, const void *data, size_t len, int64_t owner,
-                   int64_t zxid)
+static void commit(enum oz_verb verb, const char *path, const void *data, size_t len, int64_t owner, int64_t zxid)
 {
     struct change *c;
     int i;
@@ -560,8 +554,7 @@ static enum oz_rc judge(const struct order *o, const struct order *before, size_
     if (is_denied(o->path))
         return zk.denied_rc;
     for (i = 0; i < count; i++)
-        if (strcmp(before[i].path, o->path) == 0 && before[i].verb != OZ_SET &&
-            before[i].verb != OZ_CHECK)
+        if (strcmp(before[i].path, o->path) == 0 && before[i].verb != OZ_SET && before[i].verb != OZ_CHECK)
             there = before[i].verb == OZ_CREATE;
     switch (o->verb) {
     case OZ_CREATE:
@@ -675,14 +668,13 @@ static bool is_write(enum oz_verb verb)
 /* With ODEZK_TEST_LOG set: what the servers do. */
 static void trace(const struct port *p, const struct order *o, const struct message *m)
 {
-    static const char *const verbs[] = {"create",   "delete", "stat",  "get",  "set",
-                                        "children", "sync",   "check", "multi"};
+    static const char *const verbs[] = {"create", "delete", "stat", "get", "set", "children", "sync", "check", "multi"};
     size_t i;
 
     if (!zk.trace)
         return;
-    fprintf(stderr, "%6" PRId64 " slot %d: %s %s", oz_now() / OZ_MS % 1000000, p->slot,
-            verbs[o->verb], m->reply.path ? m->reply.path : o->path);
+    fprintf(stderr, "%6" PRId64 " slot %d: %s %s", oz_now() / OZ_MS % 1000000, p->slot, verbs[o->verb],
+            m->reply.path ? m->reply.path : o->path);
     for (i = 0; i < o->count; i++)
         fprintf(stderr, " %s %s", verbs[o->items[i].verb], o->items[i].path);
     fprintf(stderr, ": %s\n", oz_rc_name(m->reply.rc));
@@ -937,8 +929,7 @@ static void go_on(int number)
 
     zk.slots[number].stop_until = 0;
     for (p = zk.ports; p; p = p->next)
-        if (p->slot == number && p->connected &&
-            (!id_of(p) || oz_now() - p->last_sent > p->session->timeout / 3))
+        if (p->slot == number && p->connected && (!id_of(p) || oz_now() - p->last_sent > p->session->timeout / 3))
             disconnect(p);
 }
 
@@ -946,12 +937,10 @@ static void go_on(int number)
 
 const char *fake_fault_name(enum fake_fault fault)
 {
-    static const char *const names[] = {"none",          "loss before",   "loss after",
-                                        "loss late",     "unsent",        "unknown, undone",
-                                        "unknown, done", "expire before", "expire after",
-                                        "cut: lapse",    "cut: expiry",   "stop: lapse",
-                                        "stop: expiry",  "hold",          "lag",
-                                        "spurious",      "duplicate"};
+    static const char *const names[] = {
+        "none",          "loss before",   "loss after",   "loss late",  "unsent",      "unknown, undone",
+        "unknown, done", "expire before", "expire after", "cut: lapse", "cut: expiry", "stop: lapse",
+        "stop: expiry",  "hold",          "lag",          "spurious",   "duplicate"};
 
     return (size_t)fault < sizeof names / sizeof *names ? names[fault] : "?";
 }
@@ -1091,8 +1080,7 @@ static int slot_of(const char *hosts)
     return slot > 0 && slot < FAKE_SLOTS ? slot : 1;
 }
 
-static void *port_open(const struct oz_port_options *options, const struct oz_port_events *events,
-                       void *ctx)
+static void *port_open(const struct oz_port_options *options, const struct oz_port_events *events, void *ctx)
 {
     const char *slash = strchr(options->hosts, '/');
     struct port *p;
@@ -1282,8 +1270,7 @@ static void port_close(void *port)
     pthread_mutex_unlock(&lock);
 }
 
-const struct oz_port_class fake_port = {port_open, port_submit,    port_identity,
-                                        port_peer, port_set_hosts, port_close};
+const struct oz_port_class fake_port = {port_open, port_submit, port_identity, port_peer, port_set_hosts, port_close};
 
 /* ---- time ---- */
 
@@ -1344,8 +1331,7 @@ static bool pass_time(void)
             p->wake = p->move;
             touch(p->session);
         }
-        if (!p->connected && !p->dead && p->orders && now >= p->attempt_at &&
-            !is_stopped(p->slot)) {
+        if (!p->connected && !p->dead && p->orders && now >= p->attempt_at && !is_stopped(p->slot)) {
             p->attempt_at = later(ATTEMPT);
             fail_all(p);
             did = true;
@@ -1504,11 +1490,11 @@ void fake_end(void)
     pthread_mutex_unlock(&lock);
 }
 
-#define LOCKED(statement)                                                                          \
-    do {                                                                                           \
-        pthread_mutex_lock(&lock);                                                                 \
-        statement;                                                                                 \
-        pthread_mutex_unlock(&lock);                                                               \
+#define LOCKED(statement)                                                                                              \
+    do {                                                                                                               \
+        pthread_mutex_lock(&lock);                                                                                     \
+        statement;                                                                                                     \
+        pthread_mutex_unlock(&lock);                                                                                   \
     } while (0)
 
 void fake_set_random(unsigned (*below)(unsigned n))
@@ -1763,8 +1749,7 @@ int64_t fake_session_end(int slot)
 
     pthread_mutex_lock(&lock);
     for (p = zk.ports; p; p = p->next)
-        if (p->slot == slot && p->session && !p->session->forced &&
-            p->session->touched + p->session->timeout < end)
+        if (p->slot == slot && p->session && !p->session->forced && p->session->touched + p->session->timeout < end)
             end = p->session->touched + p->session->timeout;
     pthread_mutex_unlock(&lock);
     return end;

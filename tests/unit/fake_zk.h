@@ -75,12 +75,12 @@ bool fake_stopped(int slot);
 
 /* For all: */
 void fake_set_auth_failure(bool fails);
-void fake_set_open_failure(int error);      /* errno; 0: none */
-void fake_set_lost_close(bool lost);        /* close does not reach the server */
-void fake_set_disconnect_first(bool first); /* told before the requests in flight are answered */
+void fake_set_open_failure(int error);                   /* errno; 0: none */
+void fake_set_lost_close(bool lost);                     /* close does not reach the server */
+void fake_set_disconnect_first(bool first);              /* told before the requests in flight are answered */
 void fake_set_denied(const char *prefix, enum oz_rc rc); /* of paths; NULL: none */
-void fake_set_timeout(int ms);     /* what is negotiated; 0: what the client asks for */
-void fake_set_close_delay(int ms); /* of real time */
+void fake_set_timeout(int ms);                           /* what is negotiated; 0: what the client asks for */
+void fake_set_close_delay(int ms);                       /* of real time */
 
 /* ---- what is there ---- */
 
@@ -93,9 +93,9 @@ int fake_below(const char *dir); /* all nodes below */
 /* The name of the child number i of a directory, in the order of creation; to be freed. */
 char *fake_child(const char *dir, int i);
 int fake_ephemerals(const char *prefix); /* whose paths begin so */
-int fake_watches(int slot);     /* that the server holds for the client */
-int fake_ports(void);           /* open ones */
-int64_t fake_session(int slot); /* of the open port; 0: none */
+int fake_watches(int slot);              /* that the server holds for the client */
+int fake_ports(void);                    /* open ones */
+int64_t fake_session(int slot);          /* of the open port; 0: none */
 /* When the leader ends the session, or has ended it, if it hears no more from now on; OZ_NEVER:
  * there is none. */
 int64_t fake_session_end(int slot);

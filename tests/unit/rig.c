@@ -50,8 +50,7 @@ static void on_closed(void *arg)
 
 void rig_make(struct rig *r, int slot, const char *servers, ...)
 {
-    struct oz_session_options options = {
-        .port = &fake_port, .state = on_state, .refused = on_refused, .arg = r};
+    struct oz_session_options options = {.port = &fake_port, .state = on_state, .refused = on_refused, .arg = r};
     struct oz_listener listener = {on_event, r};
     odezk_config *config = NULL;
     char timeout[16];
@@ -61,8 +60,7 @@ void rig_make(struct rig *r, int slot, const char *servers, ...)
 
     *r = (struct rig){.slot = slot};
     snprintf(timeout, sizeof timeout, "%d", WORLD_TIMEOUT);
-    good = odezk_config_new(&config) == ODEZK_OK &&
-           odezk_config_set(config, "servers", servers, NULL) == ODEZK_OK &&
+    good = odezk_config_new(&config) == ODEZK_OK && odezk_config_set(config, "servers", servers, NULL) == ODEZK_OK &&
            odezk_config_set(config, "session-timeout", timeout, NULL) == ODEZK_OK;
     va_start(args, servers);
     while (good && (name = va_arg(args, const char *)) != NULL)

@@ -100,7 +100,8 @@ static int numbers(struct oz_list *head)
     struct oz_list *node;
     int all = 0;
 
-    oz_list_each(node, head) all = 10 * all + oz_container(node, struct item, link)->n;
+    oz_list_each(node, head)
+        all = 10 * all + oz_container(node, struct item, link)->n;
     return all;
 }
 
@@ -128,8 +129,9 @@ static void test_list(void)
     oz_list_splice(&b, &a);
     CU_ASSERT_TRUE(oz_list_empty(&a));
     CU_ASSERT_EQUAL(numbers(&b), 45213);
-    oz_list_each_safe(node, tmp, &b) if (oz_container(node, struct item, link)->n % 2)
-        oz_list_remove(node);
+    oz_list_each_safe(node, tmp, &b)
+        if (oz_container(node, struct item, link)->n % 2)
+            oz_list_remove(node);
     CU_ASSERT_EQUAL(numbers(&b), 42);
     CU_ASSERT_PTR_EQUAL(oz_list_pop(&b), &items[3].link);
     oz_list_prepend(&a, &items[3].link);
@@ -155,7 +157,8 @@ static void check_map(const struct oz_map *m, const struct word *words)
         CU_ASSERT_PTR_EQUAL(oz_map_find(m, words[i].text), words[i].in ? &words[i].node : NULL);
         count += words[i].in;
     }
-    oz_map_each(m, i, node) seen++;
+    oz_map_each(m, i, node)
+        seen++;
     CU_ASSERT_EQUAL(m->count, count);
     CU_ASSERT_EQUAL(seen, count);
 }
@@ -213,7 +216,8 @@ static void test_map_without_memory(void)
 
 static void test_map_by_parts(void)
 {
-    static const char *const keys[] = {"a/b", "a/b/c", "instance/12345678", "instance/123456789", "/x", "a/", "a", "ab"};
+    static const char *const keys[] = {"a/b", "a/b/c", "instance/12345678", "instance/123456789", "/x", "a/",
+                                       "a",   "ab"};
     enum { COUNT = sizeof keys / sizeof *keys };
     struct oz_map_node nodes[COUNT] = {{0}};
     struct oz_map m = {0};

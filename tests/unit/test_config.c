@@ -113,8 +113,7 @@ void test_same(const char *what, const char *got, const char *expected)
 
     CU_ASSERT(same);
     if (!same)
-        fprintf(stderr, "\n--- input\n%s\n--- found\n%s\n--- expected\n%s\n", what,
-                got ? got : "(null)", expected);
+        fprintf(stderr, "\n--- input\n%s\n--- found\n%s\n--- expected\n%s\n", what, got ? got : "(null)", expected);
 }
 
 static void set_up(void)

@@ -68,9 +68,9 @@ static void test_set(void)
     CU_ASSERT_EQUAL(odezk_config_set(config, "auth", "digest:u:p", NULL), ODEZK_OK);
     CU_ASSERT_STRING_EQUAL(odezk_config_masked(config, "auth"), "********");
     /* a value of its own may be set again */
-    CU_ASSERT_EQUAL(odezk_config_set(config, "auth", odezk_config_get(config, "auth"),
-                                     odezk_config_source(config, "auth")),
-                    ODEZK_OK);
+    CU_ASSERT_EQUAL(
+        odezk_config_set(config, "auth", odezk_config_get(config, "auth"), odezk_config_source(config, "auth")),
+        ODEZK_OK);
     CU_ASSERT_STRING_EQUAL(odezk_config_source(config, "auth"), "program");
 
     CU_ASSERT_EQUAL_FATAL(odezk_config_copy(config, &copy), ODEZK_OK);
@@ -205,12 +205,11 @@ static void test_relative_directory(void)
     const char *name = strrchr(test_dir(), '/') + 1;
 
     CU_ASSERT_PTR_NOT_NULL_FATAL(getcwd(cwd, sizeof cwd));
-    test_write_text("ode-axis2.properties",
-                    "a=ode-axis2\n"
-                    "${a}=b\n"
-                    "ode-axis2.clustering.zookeeper.log4c-file=${org.apache.ode.configDir}/x\n"
-                    "ode-axis2.clustering.zookeeper.crash-leave-helper=y\n"
-                    "ode-axis2.clustering.zookeeper.cluster=c");
+    test_write_text("ode-axis2.properties", "a=ode-axis2\n"
+                                            "${a}=b\n"
+                                            "ode-axis2.clustering.zookeeper.log4c-file=${org.apache.ode.configDir}/x\n"
+                                            "ode-axis2.clustering.zookeeper.crash-leave-helper=y\n"
+                                            "ode-axis2.clustering.zookeeper.cluster=c");
     CU_ASSERT_EQUAL_FATAL(chdir(test_path("..")), 0);
     CU_ASSERT_EQUAL_FATAL(odezk_config_load(name, &config, NULL), ODEZK_OK);
     CU_ASSERT_EQUAL(oz_node_id(config, id), ODEZK_OK);
@@ -219,8 +218,7 @@ static void test_relative_directory(void)
     CU_ASSERT_STRING_EQUAL(id, again);
     CU_ASSERT_STRING_EQUAL(odezk_config_get(config, "log4c-file"), test_path("x"));
     CU_ASSERT_STRING_EQUAL(odezk_config_get(config, "crash-leave-helper"), test_path("y"));
-    CU_ASSERT_EQUAL(strncmp(odezk_config_source(config, "cluster"), name, strlen(name)),
-                    0); /* as opened */
+    CU_ASSERT_EQUAL(strncmp(odezk_config_source(config, "cluster"), name, strlen(name)), 0); /* as opened */
     odezk_config_free(config);
     CU_ASSERT_EQUAL(chdir(cwd), 0);
     test_clear();

@@ -40,11 +40,9 @@ static void test_no_files(void)
     CU_ASSERT_EQUAL(symlink("/dev/zero", test_path(X)), 0);
     expect("a device", X ": found a pipe, socket or device, allowed: a regular file");
     CU_ASSERT_EQUAL(symlink("nowhere", test_path(X)), 0);
-    expect("a dangling link",
-           X ": found a symbolic link to nothing, allowed: a file or a link to one");
+    expect("a dangling link", X ": found a symbolic link to nothing, allowed: a file or a link to one");
     CU_ASSERT_EQUAL(symlink("nowhere", test_path(P)), 0);
-    expect("a dangling link",
-           P ": found a symbolic link to nothing, allowed: a file or a link to one");
+    expect("a dangling link", P ": found a symbolic link to nothing, allowed: a file or a link to one");
     CU_ASSERT_EQUAL(symlink(X, test_path(X)), 0);
     expect("a link to itself", X ": found a file that cannot be read (Too many levels of symbolic "
                                  "links), allowed: a readable file");
@@ -83,8 +81,7 @@ static void test_links(void)
                        "allowed: well-formed XML");
 }
 
-static void write_filled(const char *name, const char *begin, char fill, size_t size,
-                         const char *end)
+static void write_filled(const char *name, const char *begin, char fill, size_t size, const char *end)
 {
     char *data = malloc(size);
 
@@ -111,10 +108,9 @@ static void test_sizes(void)
     write_filled(P, "#", 'x', 2 * MIB, "");
     expect("2 MiB", P ": found a file of more than 1 MiB, allowed: at most 1 MiB");
     write_filled(X, "<ode-cluster><cluster>", 'x', MIB, "</cluster></ode-cluster>");
-    expect("a long value",
-           X ":1: cluster: found 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx'... "
-             "(it has more than 64 bytes), allowed: 1 to 64 characters of A-Z a-z 0-9 . _ - but "
-             "not '.' or '..'");
+    expect("a long value", X ":1: cluster: found 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx'... "
+                             "(it has more than 64 bytes), allowed: 1 to 64 characters of A-Z a-z 0-9 . _ - but "
+                             "not '.' or '..'");
 }
 
 /* Lines beyond what libxml2 keeps in its tree. */
@@ -129,21 +125,18 @@ static void test_far_lines(void)
     memset(data + n, '\n', 99999);
     memcpy(data + n + 99999, end, strlen(end));
     test_write(X, data, n + 99999 + strlen(end));
-    expect("100,000 lines", X
-           ":100000: cluster: found ',', allowed: 1 to 64 characters of A-Z a-z 0-9 . _ - but "
-           "not '.' or '..'\n" X ":100001: found the attribute 'a' of 'cluster', allowed: none\n" X
-           ":100002: found text between the settings, allowed: elements only");
+    expect("100,000 lines", X ":100000: cluster: found ',', allowed: 1 to 64 characters of A-Z a-z 0-9 . _ - but "
+                              "not '.' or '..'\n" X ":100001: found the attribute 'a' of 'cluster', allowed: none\n" X
+                              ":100002: found text between the settings, allowed: elements only");
     memset(data, '\n', 99999);
     strcpy(data + 99999, "<ode-cluster><base></ode-cluster>");
     test_write_text(X, data);
-    expect("100,000 lines",
-           X ":100000: found malformed XML inside 'base' (an end tag that does not match the start "
-             "tag), allowed: well-formed XML");
+    expect("100,000 lines", X ":100000: found malformed XML inside 'base' (an end tag that does not match the start "
+                              "tag), allowed: well-formed XML");
     memset(data, '\n', 99999);
     strcpy(data + 99999, K "cluster=\\\n\\\n\\u");
     test_write_text(P, data);
-    expect("100,000 lines",
-           P ":100002: found a malformed \\uXXXX, allowed: four hexadecimal digits after \\u");
+    expect("100,000 lines", P ":100002: found a malformed \\uXXXX, allowed: four hexadecimal digits after \\u");
     free(data);
 }
 
@@ -213,9 +206,9 @@ static void test_bytes(void)
     test_write(X, "\xff\xfe", 2);
     expect("only a BOM", X ":1: found an empty file, allowed: an element 'ode-cluster'");
     test_write(P, property, sizeof property - 1);
-    expect("NUL in a property", P
-           ":1: cluster: found 'a\\u0000b' (a character that no value may have), allowed: 1 to 64 "
-           "characters of A-Z a-z 0-9 . _ - but not '.' or '..'");
+    expect("NUL in a property",
+           P ":1: cluster: found 'a\\u0000b' (a character that no value may have), allowed: 1 to 64 "
+             "characters of A-Z a-z 0-9 . _ - but not '.' or '..'");
 }
 
 /* The name of the directory is not ours to choose. */
@@ -237,12 +230,10 @@ static void test_directory_names(void)
     test_clear();
 }
 
-static const char full_xml[] =
-    "<?xml version='1.0'?>\n<ode-cluster>\n<servers>a:1,[::1]:2/x</servers><base>/b</base>\n"
-    "<session-timeout>8000</session-timeout><log-level>debug</log-level>\n%s</ode-cluster>";
+static const char full_xml[] = "<?xml version='1.0'?>\n<ode-cluster>\n<servers>a:1,[::1]:2/x</servers><base>/b</base>\n"
+                               "<session-timeout>8000</session-timeout><log-level>debug</log-level>\n%s</ode-cluster>";
 static const char full_properties[] =
-    "a=${b}\nb=c\n" K "cluster=${a}${user.name}\n" K "auth=digest:u:p\n" K "log4c-file=l\n" K
-    "config=other.xml\n%s";
+    "a=${b}\nb=c\n" K "cluster=${a}${user.name}\n" K "auth=digest:u:p\n" K "log4c-file=l\n" K "config=other.xml\n%s";
 
 /* One load in which the n-th allocation fails; true when there was none to fail. */
 static bool load_failing(long n, const char *what, int expected)

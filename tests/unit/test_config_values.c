@@ -11,11 +11,10 @@
 #define A60 A16 A16 A16 "aaaaaaaaaaaa"
 #define A64 A16 A16 A16 A16
 #define A256 A64 A64 A64 A64
-#define SERVERS_PATTERN                                                                            \
-    "HOST:PORT,... with PORT 1 to 65535 (2181 if left out), IPv6 as [::1]:2181, then perhaps a "   \
+#define SERVERS_PATTERN                                                                                                \
+    "HOST:PORT,... with PORT 1 to 65535 (2181 if left out), IPv6 as [::1]:2181, then perhaps a "                       \
     "chroot /PATH"
-#define BASE_PATTERN                                                                               \
-    "a ZooKeeper path such as /ode: absolute, no empty part, no '.' or '..', not below /zookeeper"
+#define BASE_PATTERN "a ZooKeeper path such as /ode: absolute, no empty part, no '.' or '..', not below /zookeeper"
 
 static const struct allowed {
     const char *name, *text;
@@ -63,8 +62,7 @@ static const struct bad {
     {"servers", ":2181", "':2181' (server 1: no host)"},
     {"servers", ":", "':' (server 1: no host)"},
     {"servers", "::1", "'::1' (server 1: an IPv6 address needs brackets, as in [::1]:2181)"},
-    {"servers", "::1:2181",
-     "'::1:2181' (server 1: an IPv6 address needs brackets, as in [::1]:2181)"},
+    {"servers", "::1:2181", "'::1:2181' (server 1: an IPv6 address needs brackets, as in [::1]:2181)"},
     {"servers", "a:1:2", "'a:1:2' (server 1: an IPv6 address needs brackets, as in [::1]:2181)"},
     {"servers", "[::1", "'[::1' (server 1: no ']' after the IPv6 address)"},
     {"servers", "[", "'[' (server 1: no ']' after the IPv6 address)"},
@@ -77,16 +75,13 @@ static const struct bad {
     {"servers", "[1.2.3.4]:1", "'[1.2.3.4]:1' (server 1: no IPv6 address in the brackets)"},
     {"servers", "[localhost]:1", "'[localhost]:1' (server 1: no IPv6 address in the brackets)"},
     {"servers", "[[::1]]", "'[[::1]]' (server 1: something other than :PORT after ']')"},
-    {"servers", "[" A64 "]",
-     "'[" A16 A16 A16 "aaaaaaaaaaa'... (server 1: no IPv6 address in the brackets)"},
+    {"servers", "[" A64 "]", "'[" A16 A16 A16 "aaaaaaaaaaa'... (server 1: no IPv6 address in the brackets)"},
     {"servers", "[fe80::1%]", "'[fe80::1%]' (server 1: no name of an interface after '%')"},
     {"servers", "[fe80::1%e/0]", "'[fe80::1%e/0]' (server 1: no ']' after the IPv6 address)"},
     {"servers", "a]:1", "'a]:1' (server 1: the host has a character other than A-Z a-z 0-9 . _ -)"},
-    {"servers", "user@a:1",
-     "'user@a:1' (server 1: the host has a character other than A-Z a-z 0-9 . _ -)"},
+    {"servers", "user@a:1", "'user@a:1' (server 1: the host has a character other than A-Z a-z 0-9 . _ -)"},
     {"servers", "a;b", "'a;b' (server 1: the host has a character other than A-Z a-z 0-9 . _ -)"},
-    {"servers", "h\xc3\xb6st",
-     "'h\xc3\xb6st' (server 1: the host has a character other than A-Z a-z 0-9 . _ -)"},
+    {"servers", "h\xc3\xb6st", "'h\xc3\xb6st' (server 1: the host has a character other than A-Z a-z 0-9 . _ -)"},
     {"servers", "h\xf6st", "'h\\xf6st' (a character that no value may have)"},
     {"servers", "zk://a:1", "'zk://a:1' (server 1: no port after ':')"},
     {"servers", "1.2.3", "'1.2.3' (server 1: no IPv4 address)"},
@@ -106,8 +101,7 @@ static const struct bad {
     {"servers", "a:1/..", "'a:1/..' (chroot: a part '.' or '..')"},
     {"servers", "a:1/zookeeper/x", "'a:1/zookeeper/x' (chroot: /zookeeper belongs to the servers)"},
     {"servers", "a:1/b,c:1/b", "'a:1/b,c:1/b' (the chroot comes once, after the last server)"},
-    {"servers", "a:1/b\xf0\x9f\x98\x80",
-     "'a:1/b\xf0\x9f\x98\x80' (chroot: a character that ZooKeeper refuses)"},
+    {"servers", "a:1/b\xf0\x9f\x98\x80", "'a:1/b\xf0\x9f\x98\x80' (chroot: a character that ZooKeeper refuses)"},
     {"base", "", "no value"},
     {"base", "ode", "'ode' (no '/' at the beginning)"},
     {"base", "ode/", "'ode/' (no '/' at the beginning)"},
@@ -170,8 +164,7 @@ static const struct bad {
     {"session-timeout", "\xd9\xa1\xd9\xa0\xd9\xa0\xd9\xa0", "'\xd9\xa1\xd9\xa0\xd9\xa0\xd9\xa0'"},
     {"session-timeout", "auto", "'auto'"},
     {"session-timeout", "18446744073709552616", "'18446744073709552616'"},
-    {"session-timeout", "99999999999999999999999999999999999999",
-     "'99999999999999999999999999999999999999'"},
+    {"session-timeout", "99999999999999999999999999999999999999", "'99999999999999999999999999999999999999'"},
     {"connect-timeout", "0", "'0'"},
     {"connect-timeout", "600001", "'600001'"},
     {"operation-timeout", "0", "'0'"},
@@ -199,8 +192,7 @@ static const struct bad {
     {"auth", "digest:u:", "a value that is not shown (there is no password after the user)"},
     {"auth", "digest:u:p\nq", "a value that is not shown (a character that no value may have)"},
     {"auth", "digest:u:p\xff", "a value that is not shown (a character that no value may have)"},
-    {"auth", "digest:u:" A256 A256 A256 A256,
-     "a value that is not shown (it has more than 1024 bytes)"},
+    {"auth", "digest:u:" A256 A256 A256 A256, "a value that is not shown (it has more than 1024 bytes)"},
     {"log-level", "", "no value"},
     {"log-level", "INFO", "'INFO'"},
     {"log-level", "inf", "'inf'"},
@@ -234,8 +226,7 @@ static const struct good {
     {"node-id", "auto", "auto", -1},
     {"session-timeout", "500", "500", 500},
     {"session-timeout", " 600000 ", "600000", 600000},
-    {"session-timeout", "00000000000000000000000000000000010000",
-     "00000000000000000000000000000000010000", 10000},
+    {"session-timeout", "00000000000000000000000000000000010000", "00000000000000000000000000000000010000", 10000},
     {"connect-timeout", "1", "1", 1},
     {"lease-margin", "auto", "auto", -1},
     {"lease-lag", "0", "0", 0},
@@ -292,8 +283,7 @@ static void test_good_values(void)
         CU_ASSERT_EQUAL(odezk_config_number(config, good[i].name), good[i].number);
         odezk_config_free(config);
 
-        snprintf(xml, sizeof xml, "<ode-cluster><%s>%s</%s></ode-cluster>", good[i].name,
-                 good[i].value, good[i].name);
+        snprintf(xml, sizeof xml, "<ode-cluster><%s>%s</%s></ode-cluster>", good[i].name, good[i].value, good[i].name);
         test_write_text("ode-cluster.xml", xml);
         config = NULL;
         CU_ASSERT_EQUAL(odezk_config_load(test_dir(), &config, NULL), ODEZK_OK);
@@ -334,8 +324,7 @@ static void test_servers(void)
     struct oz_servers servers = {0};
     char why[128];
 
-    CU_ASSERT_EQUAL_FATAL(oz_servers_parse("a,[::1]:1,b:65535/c/d", &servers, why, sizeof why),
-                          ODEZK_OK);
+    CU_ASSERT_EQUAL_FATAL(oz_servers_parse("a,[::1]:1,b:65535/c/d", &servers, why, sizeof why), ODEZK_OK);
     CU_ASSERT_EQUAL_FATAL(servers.count, 3);
     CU_ASSERT_STRING_EQUAL(servers.items[0].host, "a");
     CU_ASSERT_EQUAL(servers.items[0].port, 2181);

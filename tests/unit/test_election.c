@@ -225,8 +225,7 @@ static void test_asked_to_resign(void)
     begin(2);
     other = fake_foreign_session();
     CU_ASSERT_TRUE(fake_create(WORLD_ROOT "/inbox/a#0000000000/resign", "", other));
-    CU_ASSERT_TRUE(
-        fake_create(WORLD_ROOT "/inbox/b#0000000001/resign", "", other)); /* it is not master */
+    CU_ASSERT_TRUE(fake_create(WORLD_ROOT "/inbox/b#0000000001/resign", "", other)); /* it is not master */
     world_pass(100);
     CU_ASSERT_TRUE(settle());
     CU_ASSERT_TRUE(is_master(nodes[1]));
@@ -311,8 +310,7 @@ static void test_leader_removed(void)
 /* Whatever stands there. */
 static void test_leader_is_junk(void)
 {
-    static const char *const junk[] = {"",           "node",   "node=\n", "node=a\nepoch=x\n",
-                                       "node=%zz\n", "\n\n=\n"};
+    static const char *const junk[] = {"", "node", "node=\n", "node=a\nepoch=x\n", "node=%zz\n", "\n\n=\n"};
     odezk_master master;
     size_t i;
 
@@ -394,8 +392,7 @@ static void settled(void)
 /* Three candidates; the master resigns, the next leaves, the last dies and comes again. */
 static void scenario(void)
 {
-    struct world_node *a = world_join("a", ODEZK_ROLE_MEMBER, 1),
-                      *b = world_join("b", ODEZK_ROLE_MEMBER, 2);
+    struct world_node *a = world_join("a", ODEZK_ROLE_MEMBER, 1), *b = world_join("b", ODEZK_ROLE_MEMBER, 2);
     struct world_node *c = world_join("c", ODEZK_ROLE_MEMBER, 3);
 
     if (world_failed())

@@ -237,8 +237,7 @@ static void test_against_a_model(void)
             count++;
             allowed = allowed_end(sent, ack, write, count);
             if (oz_lease_end(&lease) > allowed && oz_lease_end(&lease) > floor)
-                world_fail("the lease ends %.3f s too late",
-                           (double)(oz_lease_end(&lease) - allowed) / S);
+                world_fail("the lease ends %.3f s too late", (double)(oz_lease_end(&lease) - allowed) / S);
             if (random_below(20) == 0) {
                 oz_lease_reconnected(&lease);
                 if (newest + lease.timeout - lease.margin > floor)
@@ -280,8 +279,7 @@ static void test_obvious_rule_is_wrong(void)
         rig_pass(&r, 10);
         wrong |= obvious > fake_session_end(1);
         CU_ASSERT_TRUE(oz_session_granting(r.s));
-        CU_ASSERT_TRUE(oz_session_lease_end(r.s) + WORLD_TIMEOUT * OZ_MS / 40 <=
-                       fake_session_end(1));
+        CU_ASSERT_TRUE(oz_session_lease_end(r.s) + WORLD_TIMEOUT * OZ_MS / 40 <= fake_session_end(1));
     }
     CU_ASSERT_TRUE(wrong);
     rig_close(&r);
@@ -382,8 +380,7 @@ static void test_settings(void)
 
     world_begin(1);
     fake_set_timeout(6000);
-    rig_make(&r, 1, "127.0.0.1:1", "lease-margin", "500", "lease-lag", "300", "lease-write-period",
-             "200", NULL);
+    rig_make(&r, 1, "127.0.0.1:1", "lease-margin", "500", "lease-lag", "300", "lease-write-period", "200", NULL);
     oz_session_start(r.s);
     rig_run(&r);
     CU_ASSERT_EQUAL(oz_session_timeout(r.s), 6000);

@@ -65,8 +65,7 @@ static int waiters(void)
 
 static void test_arguments(void)
 {
-    static const char *const keys[] = {"", "\xff", "a\xc0\x80"}, *const spaces[] = {"", ".", "a/b",
-                                                                                    "\xc3\xa4"};
+    static const char *const keys[] = {"", "\xff", "a\xc0\x80"}, *const spaces[] = {"", ".", "a/b", "\xc3\xa4"};
     char longest[ODEZK_LOCK_KEY_MAX + 2];
     size_t i;
 
@@ -96,24 +95,17 @@ static void test_refused_at_once(void)
 
     begin(1);
     c = nodes[0]->cluster;
-    CU_ASSERT_EQUAL(odezk_lock_acquire_async(NULL, "s", "k", 0, no_callback, NULL, &request),
-                    ODEZK_EINVAL);
+    CU_ASSERT_EQUAL(odezk_lock_acquire_async(NULL, "s", "k", 0, no_callback, NULL, &request), ODEZK_EINVAL);
     CU_ASSERT_EQUAL(odezk_lock_acquire_async(c, "s", "k", 0, NULL, NULL, &request), ODEZK_EINVAL);
-    CU_ASSERT_EQUAL(odezk_lock_acquire_async(c, NULL, "k", 0, no_callback, NULL, &request),
-                    ODEZK_EINVAL);
-    CU_ASSERT_EQUAL(odezk_lock_acquire_async(c, "s", NULL, 0, no_callback, NULL, &request),
-                    ODEZK_EINVAL);
-    CU_ASSERT_EQUAL(odezk_lock_acquire_async(c, "s", "", 0, no_callback, NULL, &request),
-                    ODEZK_EINVAL);
-    CU_ASSERT_EQUAL(odezk_lock_acquire_async(c, "s", "k", -1, no_callback, NULL, &request),
-                    ODEZK_EINVAL);
+    CU_ASSERT_EQUAL(odezk_lock_acquire_async(c, NULL, "k", 0, no_callback, NULL, &request), ODEZK_EINVAL);
+    CU_ASSERT_EQUAL(odezk_lock_acquire_async(c, "s", NULL, 0, no_callback, NULL, &request), ODEZK_EINVAL);
+    CU_ASSERT_EQUAL(odezk_lock_acquire_async(c, "s", "", 0, no_callback, NULL, &request), ODEZK_EINVAL);
+    CU_ASSERT_EQUAL(odezk_lock_acquire_async(c, "s", "k", -1, no_callback, NULL, &request), ODEZK_EINVAL);
     oz_mem_fail_at(1);
-    CU_ASSERT_EQUAL(odezk_lock_acquire_async(c, "s", "k", 0, no_callback, NULL, &request),
-                    ODEZK_ENOMEM);
+    CU_ASSERT_EQUAL(odezk_lock_acquire_async(c, "s", "k", 0, no_callback, NULL, &request), ODEZK_ENOMEM);
     oz_mem_fail_at(0);
     world_begin_close(nodes[0]);
-    CU_ASSERT_EQUAL(odezk_lock_acquire_async(c, "s", "k", 0, no_callback, NULL, &request),
-                    ODEZK_ECLOSED);
+    CU_ASSERT_EQUAL(odezk_lock_acquire_async(c, "s", "k", 0, no_callback, NULL, &request), ODEZK_ECLOSED);
     CU_ASSERT_PTR_EQUAL(request, before); /* untouched */
     odezk_lock_cancel(NULL);
     odezk_lock_free(NULL);
@@ -501,9 +493,8 @@ static void test_release_is_its_own(void)
 /* The reply to the unlock is lost, and meanwhile another has the lock. */
 static void test_release_with_lost_reply(void)
 {
-    static const enum fake_fault faults[] = {FAKE_LOSS_BEFORE,  FAKE_LOSS_AFTER,     FAKE_LOSS_LATE,
-                                             FAKE_UNKNOWN_DONE, FAKE_UNKNOWN_UNDONE, FAKE_UNSENT,
-                                             FAKE_HOLD};
+    static const enum fake_fault faults[] = {FAKE_LOSS_BEFORE,    FAKE_LOSS_AFTER, FAKE_LOSS_LATE, FAKE_UNKNOWN_DONE,
+                                             FAKE_UNKNOWN_UNDONE, FAKE_UNSENT,     FAKE_HOLD};
     struct world_attempt *first, *second;
     size_t i;
     int n;
@@ -546,8 +537,7 @@ static void test_lost(void)
     CU_ASSERT_EQUAL(a->lost, 1);
     CU_ASSERT_FALSE(world_holds(a));
     told = 0;
-    CU_ASSERT_EQUAL(odezk_lock_on_lost(a->lock, on_lost, NULL),
-                    ODEZK_OK); /* it is lost already: told at once */
+    CU_ASSERT_EQUAL(odezk_lock_on_lost(a->lock, on_lost, NULL), ODEZK_OK); /* it is lost already: told at once */
     world_pass(10);
     CU_ASSERT_EQUAL(told, 1);
     CU_ASSERT_EQUAL(odezk_lock_on_lost(a->lock, on_lost, NULL), ODEZK_OK);
@@ -839,8 +829,8 @@ static bool finished(struct world_attempt *a)
             world_fail("%s: its attempt to lock %s does not end", a->node->id, a->key);
         return false;
     }
-    if (a->error != ODEZK_OK && a->error != ODEZK_ETIMEDOUT && a->error != ODEZK_EBUSY &&
-        a->error != ODEZK_ENOMEM && a->error != ODEZK_ECANCELED)
+    if (a->error != ODEZK_OK && a->error != ODEZK_ETIMEDOUT && a->error != ODEZK_EBUSY && a->error != ODEZK_ENOMEM &&
+        a->error != ODEZK_ECANCELED)
         world_fail("%s: %s ended with %s", a->node->id, a->key, odezk_errname(a->error));
     world_pass(20);
     world_drop(a);
@@ -851,8 +841,7 @@ static bool finished(struct world_attempt *a)
  * the holder goes. */
 static void scenario(void)
 {
-    struct world_node *a = world_join("a", ODEZK_ROLE_MEMBER, 1),
-                      *b = world_join("b", ODEZK_ROLE_MEMBER, 2);
+    struct world_node *a = world_join("a", ODEZK_ROLE_MEMBER, 1), *b = world_join("b", ODEZK_ROLE_MEMBER, 2);
     struct world_node *c = world_join("c", ODEZK_ROLE_CLIENT, 3);
     struct world_attempt *first, *second, *third, *fourth, *fifth;
 

@@ -409,8 +409,8 @@ static void client_lines_are_read(void)
         {ZK_PREFIX "ZOO_INFO@log_env@1250: Client environment:user.name=x",
          "log_env@1250: Client environment:user.name=x", ODEZK_LOG_DEBUG},
         {ZK_PREFIX "ZOO_ERROR@check@99: refused\n", "check@99: refused", ODEZK_LOG_ERROR},
-        {ZK_PREFIX "ZOO_WARN@interest@7: Exceeded deadline by 11ms",
-         "interest@7: Exceeded deadline by 11ms", ODEZK_LOG_WARN},
+        {ZK_PREFIX "ZOO_WARN@interest@7: Exceeded deadline by 11ms", "interest@7: Exceeded deadline by 11ms",
+         ODEZK_LOG_WARN},
         {ZK_PREFIX "ZOO_DEBUG@a@1: b", "a@1: b", ODEZK_LOG_DEBUG},
         {ZK_PREFIX "ZOO_STRANGE@a@1: c", "a@1: c", ODEZK_LOG_DEBUG},
         {"no prefix at all", "no prefix at all", ODEZK_LOG_DEBUG},
@@ -671,32 +671,29 @@ static void without_configuration_the_bad_goes_to_stderr(void)
 
         CU_ASSERT_EQUAL(sscanf(p, "%d-%*d-%*dT%*d:%*d:%*d.%dZ", &year, &ms), 2);
         CU_ASSERT_TRUE(year >= 2024 && ms >= 0);
-        CU_ASSERT_EQUAL_FATAL(
-            strncmp(p + strlen("2026-11-23T18:50:19.123"), ends[i], strlen(ends[i])), 0);
+        CU_ASSERT_EQUAL_FATAL(strncmp(p + strlen("2026-11-23T18:50:19.123"), ends[i], strlen(ends[i])), 0);
         p = strchr(p, '\n') + 1;
     }
     CU_ASSERT_STRING_EQUAL(p, "");
 }
 
-static const char given_xml[] =
-    "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
-    "<log4c version=\"1.2.4\">\n"
-    "  <category name=\"root\" priority=\"notice\"/>\n"
-    "  <category name=\"odezk\" priority=\"info\" appender=\"rolling\"/>\n"
-    "  <category name=\"odezk.lock\" priority=\"error\"/>\n"
-    "  <appender name=\"rolling\" type=\"rollingfile\" logdir=\".\" prefix=\"out\" "
-    "layout=\"dated\" "
-    "rollingpolicy=\"sizes\"/>\n"
-    "  <rollingpolicy name=\"sizes\" type=\"sizewin\" maxsize=\"100000\" maxnum=\"3\"/>\n"
-    "  <layout name=\"dated\" type=\"dated\"/>\n"
-    "</log4c>\n";
+static const char given_xml[] = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
+                                "<log4c version=\"1.2.4\">\n"
+                                "  <category name=\"root\" priority=\"notice\"/>\n"
+                                "  <category name=\"odezk\" priority=\"info\" appender=\"rolling\"/>\n"
+                                "  <category name=\"odezk.lock\" priority=\"error\"/>\n"
+                                "  <appender name=\"rolling\" type=\"rollingfile\" logdir=\".\" prefix=\"out\" "
+                                "layout=\"dated\" "
+                                "rollingpolicy=\"sizes\"/>\n"
+                                "  <rollingpolicy name=\"sizes\" type=\"sizewin\" maxsize=\"100000\" maxnum=\"3\"/>\n"
+                                "  <layout name=\"dated\" type=\"dated\"/>\n"
+                                "</log4c>\n";
 
-static const char found_xml[] =
-    "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
-    "<log4c version=\"1.2.4\">\n"
-    "  <category name=\"odezk\" priority=\"info\" appender=\"found.txt\"/>\n"
-    "  <appender name=\"found.txt\" type=\"stream\" layout=\"basic\"/>\n"
-    "</log4c>\n";
+static const char found_xml[] = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
+                                "<log4c version=\"1.2.4\">\n"
+                                "  <category name=\"odezk\" priority=\"info\" appender=\"found.txt\"/>\n"
+                                "  <appender name=\"found.txt\" type=\"stream\" layout=\"basic\"/>\n"
+                                "</log4c>\n";
 
 static void make_log4c_files(void)
 {
@@ -724,8 +721,7 @@ static void a_given_file_configures_log4c(void)
     CU_ASSERT_STRING_EQUAL(text, "");
     snprintf(name, sizeof name, "%s/out.0", dir);
     for (p = read_file(name); *p && strchr(p, '\n'); p = strchr(p, '\n') + 1, lines++)
-        rounds +=
-            strstr(p, "ERROR    odezk.session- round ") == p + strlen("20261123 18:50:19.123 ");
+        rounds += strstr(p, "ERROR    odezk.session- round ") == p + strlen("20261123 18:50:19.123 ");
     CU_ASSERT_EQUAL(rounds, 3);
     CU_ASSERT_EQUAL(lines, 3 * 3); /* the error, the long line, and the complaint about other.xml */
     CU_ASSERT_PTR_NULL(strstr(read_file(name), "odezk.lock"));
@@ -758,9 +754,8 @@ static int make_dir(void)
 
 static int remove_dir(void)
 {
-    static const char *const names[] = {"given.xml",     "broken.xml", "strange.xml",
-                                        "found/log4crc", "found",      "found.txt",
-                                        "out.0",         "stderr.txt", ""};
+    static const char *const names[] = {
+        "given.xml", "broken.xml", "strange.xml", "found/log4crc", "found", "found.txt", "out.0", "stderr.txt", ""};
     char name[sizeof dir + 32];
     size_t i;
     int err = 0;
@@ -791,8 +786,7 @@ int main(int argc, char **argv)
         {"repeated client lines are counted", repeated_client_lines_are_counted},
         {"many different client lines", many_different_client_lines},
         {"a child never hangs", a_child_never_hangs},
-        {"without configuration the bad goes to stderr",
-         without_configuration_the_bad_goes_to_stderr},
+        {"without configuration the bad goes to stderr", without_configuration_the_bad_goes_to_stderr},
         {"a given file configures log4c", a_given_file_configures_log4c},
         {"log4c finds its own file", log4c_finds_its_own_file},
         CU_TEST_INFO_NULL,

@@ -28,9 +28,8 @@ static void end(void)
 
 static void test_view(void)
 {
-    static const char *const names[] = {"b#0000000003",  "a#0000000009", "a#0000000007",
-                                        "junk",          "#0000000001",  "c#2147483647",
-                                        "c#-2147483648", "b#0000000002", "x#y#0000000001"};
+    static const char *const names[] = {"b#0000000003", "a#0000000009",  "a#0000000007", "junk",          "#0000000001",
+                                        "c#2147483647", "c#-2147483648", "b#0000000002", "x#y#0000000001"};
     struct oz_view view = {0};
     char name[OZ_MEMBER_NAME_SIZE], longest[90];
     struct oz_node node;
@@ -417,8 +416,7 @@ static void test_own_former_session(void)
 /* Three nodes join; one leaves, one dies, both come again. */
 static void scenario(void)
 {
-    struct world_node *a = world_join("a", ODEZK_ROLE_MEMBER, 1),
-                      *b = world_join("b", ODEZK_ROLE_OBSERVER, 2);
+    struct world_node *a = world_join("a", ODEZK_ROLE_MEMBER, 1), *b = world_join("b", ODEZK_ROLE_OBSERVER, 2);
     struct world_node *c = world_join("c", ODEZK_ROLE_CLIENT, 3);
 
     if (world_failed())

@@ -85,8 +85,7 @@ static void test_no_server_at_first(void)
     CU_ASSERT_EQUAL(fake_opened(1), 1); /* the client itself goes on trying */
     fake_heal(1);
     rig_run(&r);
-    CU_ASSERT_TRUE(
-        rig_said(&r, "connected UP")); /* for all that is known it was made a minute ago */
+    CU_ASSERT_TRUE(rig_said(&r, "connected UP")); /* for all that is known it was made a minute ago */
     rig_pass(&r, WORLD_TIMEOUT / 3);
     CU_ASSERT_TRUE(rig_said(&r, "HELD"));
     close_one();
@@ -234,8 +233,7 @@ static struct oz_op *submit(int i, enum oz_verb verb, const char *path, bool ret
 
 static void submit_all(void)
 {
-    static const enum oz_verb verbs[] = {OZ_CREATE,   OZ_SET,  OZ_GET,   OZ_STAT,
-                                         OZ_CHILDREN, OZ_SYNC, OZ_DELETE};
+    static const enum oz_verb verbs[] = {OZ_CREATE, OZ_SET, OZ_GET, OZ_STAT, OZ_CHILDREN, OZ_SYNC, OZ_DELETE};
     char path[32];
     int i;
 
@@ -318,8 +316,7 @@ static void test_answers_without_memory(void)
 /* What replies carry. */
 static void test_replies(void)
 {
-    struct oz_request items[] = {{.verb = OZ_CREATE, .path = "/m"},
-                                 {.verb = OZ_CHECK, .path = "/none"}};
+    struct oz_request items[] = {{.verb = OZ_CREATE, .path = "/m"}, {.verb = OZ_CHECK, .path = "/none"}};
     struct oz_request multi = {.verb = OZ_MULTI, .items = items, .count = 2};
     struct oz_znode_stat stat;
 
@@ -643,16 +640,7 @@ static void closed(void *arg)
     r.closed = true;
 }
 
-enum moment {
-    NEVER_STARTED,
-    CONNECTING,
-    CONNECTED,
-    SUSPENDED,
-    LOST,
-    WITHOUT_CLIENT,
-    NEWS_UNDER_WAY,
-    MOMENTS
-};
+enum moment { NEVER_STARTED, CONNECTING, CONNECTED, SUSPENDED, LOST, WITHOUT_CLIENT, NEWS_UNDER_WAY, MOMENTS };
 
 static void reach(enum moment moment)
 {
@@ -701,8 +689,7 @@ static void test_close(void)
         fake_heal(1);
         rig_pass(&r, 5 * WORLD_TIMEOUT);
         CU_ASSERT_TRUE(rig_said(&r, ""));
-        CU_ASSERT_EQUAL(fake_opened(1),
-                        moment == NEVER_STARTED || moment == WITHOUT_CLIENT ? 0 : 1);
+        CU_ASSERT_EQUAL(fake_opened(1), moment == NEVER_STARTED || moment == WITHOUT_CLIENT ? 0 : 1);
         close_one();
     }
 }

@@ -103,8 +103,7 @@ static void start_node(void)
         return;
     slot = free_slot();
     snprintf(servers, sizeof servers, "127.0.0.1:%d,127.0.0.2:%d", slot, slot);
-    node = world_random(2) ? world_node(wanted, role, slot)
-                           : world_node_with(wanted, role, slot, servers);
+    node = world_random(2) ? world_node(wanted, role, slot) : world_node_with(wanted, role, slot, servers);
     if (node)
         world_start(node);
 }
@@ -179,8 +178,7 @@ static void set_trap(void)
     if (world_random(4) == 0)
         oz_mem_fail_at(1 + world_random(200));
     else
-        fake_set_fault(0, 1 + world_random(20),
-                       (enum fake_fault)(1 + world_random(FAKE_FAULTS - 1)));
+        fake_set_fault(0, 1 + world_random(20), (enum fake_fault)(1 + world_random(FAKE_FAULTS - 1)));
 }
 
 static void remove_member(void)
@@ -300,8 +298,8 @@ static void test_walk(void)
 
     for (seed = first_seed; seed < first_seed + runs && world_failures() < 10; seed++)
         run(seed);
-    printf("%ld sessions, %ld joins, %ld masterships, %ld grants, %ld of them lost: ", n->sessions,
-           n->joins, n->masterships, n->grants, n->losses);
+    printf("%ld sessions, %ld joins, %ld masterships, %ld grants, %ld of them lost: ", n->sessions, n->joins,
+           n->masterships, n->grants, n->losses);
     CU_ASSERT_EQUAL(world_failures(), 0);
 }
 

@@ -37,8 +37,7 @@ static void test_compare(void)
 
 static void test_split(void)
 {
-    static const int32_t numbers[] = {0,          7,         1234567890, INT32_MAX,  INT32_MIN,
-                                      -999999999, -10000000, -1,         -1000000000};
+    static const int32_t numbers[] = {0, 7, 1234567890, INT32_MAX, INT32_MIN, -999999999, -10000000, -1, -1000000000};
     static const char *const bad[] = {"",
                                       "a",
                                       "a#",
@@ -217,8 +216,7 @@ static void test_fields(void)
     oz_field_number(&text, "pid", INT64_MIN);
     oz_field_add(&text, "empty", "");
     oz_field_add(&text, "host", "second");
-    CU_ASSERT_STRING_EQUAL(oz_buf_str(&text),
-                           "host=a=b%25%0D%0Ac\npid=-9223372036854775808\nempty=\nhost=second\n");
+    CU_ASSERT_STRING_EQUAL(oz_buf_str(&text), "host=a=b%25%0D%0Ac\npid=-9223372036854775808\nempty=\nhost=second\n");
     CU_ASSERT_TRUE(oz_field_get(oz_buf_str(&text), "host", &value));
     CU_ASSERT_STRING_EQUAL(oz_buf_str(&value), "a=b%\r\nc");
     CU_ASSERT_EQUAL(oz_field_int(oz_buf_str(&text), "pid"), INT64_MIN);
@@ -250,8 +248,7 @@ static void test_fields(void)
 
 static void test_foreign_fields(void)
 {
-    static const char *const texts[] = {NULL, "",     "\n\n",    "=",
-                                        "k",  "kk=1", "k2=1\nk", "noequals\n\nx=%zz\n"};
+    static const char *const texts[] = {NULL, "", "\n\n", "=", "k", "kk=1", "k2=1\nk", "noequals\n\nx=%zz\n"};
     struct oz_buf value = {0}, key = {0};
     size_t i;
 
@@ -343,8 +340,7 @@ static void torture(const char *name)
 
     for (fault = FAKE_NONE; fault < FAKE_FAULTS; fault++)
         for (n = 1; n < 30; n++) {
-            world_context("%s, %s at request %ld", name, fake_fault_name((enum fake_fault)fault),
-                          n);
+            world_context("%s, %s at request %ld", name, fake_fault_name((enum fake_fault)fault), n);
             if (!run_with((enum fake_fault)fault, n))
                 break;
         }

@@ -45,10 +45,8 @@ static struct {
 
 /* ---- what the library is given in place of its own ---- */
 
-int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *),
-                          void *arg);
-int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *),
-                          void *arg);
+int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *), void *arg);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *), void *arg);
 struct oz_dispatch *__real_oz_dispatch_new(const char *name);
 struct oz_dispatch *__wrap_oz_dispatch_new(const char *name);
 void __real_oz_dispatch_post(struct oz_dispatch *d, struct oz_msg *msg);
@@ -66,8 +64,7 @@ int __real_timerfd_settime(int fd, int flags, const struct itimerspec *to, struc
 int __wrap_timerfd_settime(int fd, int flags, const struct itimerspec *to, struct itimerspec *from);
 
 /* Who can have no thread does the work at once: clients are closed on the spot. */
-int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *),
-                          void *arg)
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *), void *arg)
 {
     if (!world.threads)
         return EAGAIN;
@@ -309,16 +306,14 @@ static void check_masters(void)
             world_fail("two masters: %s and %s", master->id, node->id);
         master = node;
         if (epoch < world.newest_epoch)
-            world_fail("%s is master in epoch %" PRId64 ", after %" PRId64, node->id, epoch,
-                       world.newest_epoch);
+            world_fail("%s is master in epoch %" PRId64 ", after %" PRId64, node->id, epoch, world.newest_epoch);
         world.newest_epoch = epoch;
     }
 }
 
 static void check_holders(const struct world_attempt *a, const struct world_attempt *b)
 {
-    if (strcmp(a->key, b->key) == 0 && !fake_is_doomed(a->node->slot) &&
-        !fake_is_doomed(b->node->slot))
+    if (strcmp(a->key, b->key) == 0 && !fake_is_doomed(a->node->slot) && !fake_is_doomed(b->node->slot))
         world_fail("two holders of %s: %s and %s", a->key, a->node->id, b->node->id);
 }
 
@@ -339,8 +334,7 @@ static void check_locks(void)
  * outlive the lease. */
 static void check_lease(const struct world_node *node)
 {
-    int64_t lease = oz_session_lease_end(node->cluster->session),
-            end = fake_session_end(node->slot);
+    int64_t lease = oz_session_lease_end(node->cluster->session), end = fake_session_end(node->slot);
 
     if (lease && end != OZ_NEVER && lease + WORLD_TIMEOUT * OZ_MS / 40 > end)
         world_fail("%s: its lease ends %" PRId64 " us too late", node->id,
@@ -484,8 +478,7 @@ void world_jump(int64_t ms)
 
 /* ---- events ---- */
 
-static void say(struct world_node *node, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+static void say(struct world_node *node, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 static void say(struct world_node *node, const char *format, ...)
 {
@@ -555,8 +548,7 @@ static void on_mastership(struct world_node *node, const odezk_event *e)
     if (e->held == node->mastership)
         world_fail("%s: its mastership %s twice", node->id, e->held ? "began" : "ended");
     if (e->held ? e->epoch <= node->epoch : e->epoch != node->epoch)
-        world_fail("%s: mastership %d of epoch %" PRId64 " after %" PRId64, node->id, e->held,
-                   e->epoch, node->epoch);
+        world_fail("%s: mastership %d of epoch %" PRId64 " after %" PRId64, node->id, e->held, e->epoch, node->epoch);
     if (!e->held && !e->reason)
         world_fail("%s: a mastership ended without a reason", node->id);
     say(node, "%s", e->held ? "held" : e->reason ? e->reason : "");
@@ -571,8 +563,7 @@ static void on_master(struct world_node *node, const odezk_event *e)
     snprintf(node->master, sizeof node->master, "%s", e->id ? e->id : "");
     node->master_epoch = e->epoch;
     if (e->id && e->epoch < node->newest_epoch)
-        world_fail("%s: sees the master of epoch %" PRId64 " after %" PRId64, node->id, e->epoch,
-                   node->newest_epoch);
+        world_fail("%s: sees the master of epoch %" PRId64 " after %" PRId64, node->id, e->epoch, node->newest_epoch);
     if (e->id)
         node->newest_epoch = e->epoch;
 }
@@ -646,10 +637,9 @@ static odezk_config *make_config(const char *id, const char *servers)
     snprintf(timeout, sizeof timeout, "%d", WORLD_TIMEOUT);
     if (odezk_config_new(&config) != ODEZK_OK)
         return NULL;
-    if (set(config, "servers", servers) || set(config, "cluster", "test") ||
-        set(config, "node-id", id) || set(config, "session-timeout", timeout) ||
-        set(config, "operation-timeout", "30000") || set(config, "lock-handovers", "2") ||
-        set(config, "crash-leave", "false")) {
+    if (set(config, "servers", servers) || set(config, "cluster", "test") || set(config, "node-id", id) ||
+        set(config, "session-timeout", timeout) || set(config, "operation-timeout", "30000") ||
+        set(config, "lock-handovers", "2") || set(config, "crash-leave", "false")) {
         odezk_config_free(config);
         return NULL;
     }
@@ -730,8 +720,7 @@ static void check_left(struct world_node *node)
     if (oz_timers_next(oz_dispatch_timers(node->cluster->dispatch)) != OZ_NEVER)
         world_fail("%s: a timer is left", node->id);
     if (node->started && node->state != ODEZK_SESSION_CLOSED)
-        world_fail("%s: closed, but its session is %s", node->id,
-                   odezk_session_state_name(node->state));
+        world_fail("%s: closed, but its session is %s", node->id, odezk_session_state_name(node->state));
     if (node->mastership)
         world_fail("%s: closed, but the end of its mastership was not told", node->id);
     if (node->cluster->session && node->cluster->active_tasks)
@@ -803,8 +792,7 @@ bool world_is_ready(void *node)
 
 static bool is_live(const struct world_node *node)
 {
-    return node->cluster && node->started && !node->crashed && !node->refused &&
-           node->state != ODEZK_SESSION_CLOSED;
+    return node->cluster && node->started && !node->crashed && !node->refused && node->state != ODEZK_SESSION_CLOSED;
 }
 
 static const char *trouble_of(struct world_node *node, int live, const struct world_node *master)
@@ -825,8 +813,8 @@ static const char *trouble_of(struct world_node *node, int live, const struct wo
     odezk_node_list_free(list);
     if (count != (size_t)live)
         return "lists other members";
-    if (odezk_get_master(node->cluster, &seen) != ODEZK_OK ||
-        strcmp(seen.id, master ? master->id : "") != 0 || strcmp(node->master, seen.id) != 0)
+    if (odezk_get_master(node->cluster, &seen) != ODEZK_OK || strcmp(seen.id, master ? master->id : "") != 0 ||
+        strcmp(node->master, seen.id) != 0)
         return "sees another master";
     if (odezk_is_master(node->cluster, NULL) != node->mastership)
         return "is in doubt about its mastership";
@@ -873,9 +861,8 @@ static void describe(struct world_node *node)
     int i;
 
     printf("\n    %s: slot %d, %s, generation %d,%s%s%s sees", node->id, node->slot,
-           odezk_session_state_name(node->state), (int)node->generation,
-           node->crashed ? " crashed," : "", node->cluster->ready ? " ready," : "",
-           odezk_is_master(node->cluster, NULL) ? " master," : "");
+           odezk_session_state_name(node->state), (int)node->generation, node->crashed ? " crashed," : "",
+           node->cluster->ready ? " ready," : "", odezk_is_master(node->cluster, NULL) ? " master," : "");
     for (i = 0; i < node->member_count; i++)
         printf(" %s#%d", node->members[i].id, (int)node->members[i].incarnation);
     printf(", master %s", node->master);
@@ -910,14 +897,12 @@ static void on_lost(odezk_lock *lock, void *arg)
 static void on_lock(int error, odezk_lock *lock, void *arg)
 {
     struct world_attempt *a = arg;
-    int64_t token = odezk_lock_token(lock),
-            *newest = &world.newest_token[(unsigned char)a->key[strlen(a->key) - 1]];
+    int64_t token = odezk_lock_token(lock), *newest = &world.newest_token[(unsigned char)a->key[strlen(a->key) - 1]];
 
     if (a->done)
         world_fail("%s: the attempt to lock %s ended twice", a->node->id, a->key);
     if ((error == ODEZK_OK) != (lock != NULL))
-        world_fail("%s: %s ended with %s and %s grant", a->node->id, a->key, odezk_errname(error),
-                   lock ? "a" : "no");
+        world_fail("%s: %s ended with %s and %s grant", a->node->id, a->key, odezk_errname(error), lock ? "a" : "no");
     a->done = true;
     a->error = error;
     a->lock = lock;
@@ -929,8 +914,7 @@ static void on_lock(int error, odezk_lock *lock, void *arg)
     a->was_valid = true;
     world.counts.grants++;
     if (token < *newest || token <= 0) /* the same when it was handed over in its process */
-        world_fail("%s: %s has the token %" PRId64 " after %" PRId64, a->node->id, a->key, token,
-                   *newest);
+        world_fail("%s: %s has the token %" PRId64 " after %" PRId64, a->node->id, a->key, token, *newest);
     *newest = token;
 }
 
@@ -944,8 +928,7 @@ struct world_attempt *world_lock(struct world_node *node, const char *key, int w
             return NULL;
     *a = (struct world_attempt){.used = true, .node = node, .wait_ms = wait_ms};
     snprintf(a->key, sizeof a->key, "%s", key);
-    rc =
-        odezk_lock_acquire_async(node->cluster, WORLD_SPACE, key, wait_ms, on_lock, a, &a->request);
+    rc = odezk_lock_acquire_async(node->cluster, WORLD_SPACE, key, wait_ms, on_lock, a, &a->request);
     if (rc != ODEZK_OK) {
         a->used = false;
         if (rc != ODEZK_ENOMEM && rc != ODEZK_ECLOSED && rc != node->refused)
@@ -972,8 +955,7 @@ int world_release(struct world_attempt *attempt)
 
     attempt->released = true;
     if (valid && rc != ODEZK_OK)
-        world_fail("%s: a valid %s was released with %s", attempt->node->id, attempt->key,
-                   odezk_errname(rc));
+        world_fail("%s: a valid %s was released with %s", attempt->node->id, attempt->key, odezk_errname(rc));
     if (world_holds(attempt))
         world_fail("%s: %s is valid after its release", attempt->node->id, attempt->key);
     return rc;
