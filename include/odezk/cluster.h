@@ -120,7 +120,7 @@ int odezk_cluster_start(odezk_cluster *cluster);
  * Starts the handle if that was not done, and waits until the node is a member (a client: until it is
  * connected). A node that restarts waits here for its former incarnation to end.
  *
- * @param timeout_ms how long to wait at most, in milliseconds; 0 only looks. After a time-out the handle goes on trying.
+ * @param timeout_ms how long to wait at most, in milliseconds; 0 only looks. The handle goes on after a time-out.
  * @return ODEZK_OK; ODEZK_EUNREACHABLE (no server answered in time); ODEZK_ETIMEDOUT (connected, but not yet a member);
  *         ODEZK_EDUPLICATE (a living node has this id: odezk_last_error() names its host and pid; the handle is
  *         closed); ODEZK_ECHROOT; ODEZK_EAUTH; ODEZK_ECLOSED; ODEZK_EINCALLBACK; ODEZK_EINVAL; ODEZK_EFORKED

@@ -47,7 +47,8 @@ int odezk_config_new(odezk_config **out);
  * Reads a configuration directory: ode-cluster.xml, then ode-axis2.properties (or, if that is
  * absent, ode-jbi.properties) overriding it. A file that does not exist is no mistake.
  *
- * @param dir      the directory; NULL or a directory with neither file gives the defaults, one that does not exist is a mistake
+ * @param dir      the directory; NULL or a directory with neither file gives the defaults, one that does not exist
+ *                 is a mistake
  * @param out      set to a new configuration, to be freed with odezk_config_free(); untouched on failure
  * @param problems may be NULL; on ODEZK_ECONFIG set to all mistakes found, to be freed with
  *                 odezk_problems_free(); untouched otherwise

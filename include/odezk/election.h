@@ -37,7 +37,8 @@ int odezk_get_master(odezk_cluster *cluster, odezk_master *master);
 
 /**
  * Gives up this node's mastership, if it has it, and queues for it again behind all other candidates. On return
- * odezk_is_master() is false; the servers are told without waiting. Alone in its cluster it becomes master again, under a new epoch.
+ * odezk_is_master() is false; the servers are told without waiting. A node that is alone in its cluster becomes master
+ * again, under a new epoch.
  *
  * @return ODEZK_OK; ODEZK_ENOTHELD (it was not master); ODEZK_EINVAL; ODEZK_ECLOSED; ODEZK_EFORKED
  *

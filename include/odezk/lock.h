@@ -79,7 +79,7 @@ void odezk_lock_cancel(odezk_lock_request *request);
  */
 bool odezk_lock_is_valid(const odezk_lock *lock);
 
-/** How long the grant holds even if no server is heard of any more, in milliseconds; 0 when it is not valid. Since 0.1. */
+/** How long the grant holds even if no server answers any more, in milliseconds; 0 when it is not valid. Since 0.1. */
 int64_t odezk_lock_valid_ms(const odezk_lock *lock);
 
 /**
@@ -107,7 +107,8 @@ int odezk_lock_on_lost(odezk_lock *lock, void (*cb)(odezk_lock *lock, void *arg)
 
 /**
  * Ends this grant, and only this one. From here on it is not valid, and its lost callback does not run any more
- * (a run under way in another thread is waited for). The servers are told without waiting, again and again until it is certain.
+ * (a run under way in another thread is waited for). The servers are told without waiting; the delete is repeated until
+ * it is certain.
  *
  * @return ODEZK_OK; ODEZK_ELOST (it was lost before); ODEZK_ENOTHELD (it was released before); ODEZK_EINVAL;
  *         ODEZK_EFORKED. Whatever it returns, the grant is over.
@@ -116,7 +117,8 @@ int odezk_lock_on_lost(odezk_lock *lock, void (*cb)(odezk_lock *lock, void *arg)
  */
 int odezk_lock_release(odezk_lock *lock);
 
-/** Releases the grant if that was not done, and frees the handle. NULL does nothing. Any thread, also inside a callback. Since 0.1. */
+/** Releases the grant if that was not done, and frees the handle. NULL does nothing. Any thread, any callback.
+ * Since 0.1. */
 void odezk_lock_free(odezk_lock *lock);
 
 /* ---- by key, for callers that cannot keep a handle ---- */
@@ -133,8 +135,8 @@ int odezk_lock_acquire_key(odezk_cluster *cluster, const char *space, const char
 
 /**
  * Gives back a lock that odezk_lock_acquire_key() took, from whatever thread; never one that was taken by handle. After
- * a loss the key may have been taken again before the first taker gives it back: then the first call ends the grant that
- * was lost, and the second the one after it.
+ * a loss the key may have been taken again before the first taker gives it back: then the first call ends the grant
+ * that was lost, and the second the one after it.
  *
  * @param key NULL does nothing, with ODEZK_OK
  * @return as odezk_lock_release(); ODEZK_ENOTHELD also if the key was not taken this way
@@ -194,14 +196,15 @@ int odezk_lock_list_read(odezk_cluster *cluster, const char *space, int timeout_
 void odezk_lock_list_free(odezk_lock_list *list);
 
 /**
- * Ends another's grant, for emergencies. A holder that answers loses it at once, as if its lease had lapsed. Of one that does
- * not answer the znode is removed when the session timeout of this handle has passed: its lease is over by then, if
- * its session timeout is not a longer one. A holder that is no member, or joined again since it took the lock, cannot be
- * asked: its znode is removed at once, and it may believe for a while longer that it holds the lock; then only the
- * fencing token keeps its writes out.
+ * Ends another's grant, for emergencies. A holder that answers loses it at once, as if its lease had lapsed. Of one
+ * that does not answer the znode is removed when the session timeout of this handle has passed: its lease is over by
+ * then, if its session timeout is not a longer one. A holder that is no member, or joined again since it took the lock,
+ * cannot be asked: its znode is removed at once, and it may believe for a while longer that it holds the lock; then
+ * only the fencing token keeps its writes out.
  *
  * @param token      the grant's fencing token: a newer grant is not touched
- * @param timeout_ms how long it may take, in milliseconds; more than the session timeout, for a holder that does not answer
+ * @param timeout_ms how long it may take, in milliseconds; for a holder that does not answer that must be more than the
+ *                   session timeout
  * @return ODEZK_OK (it is gone); ODEZK_ENOTFOUND (nobody holds this lock, or under another token); ODEZK_ETIMEDOUT (its
  *         holder was asked, and may still let go); and as odezk_lock_list_read()
  *

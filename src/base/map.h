@@ -20,7 +20,7 @@ struct oz_map {
 uint32_t oz_hash(const char *key); /* FNV-1a; part of the layout in ZooKeeper, never to be changed */
 
 struct oz_map_node *oz_map_find(const struct oz_map *m, const char *key);
-/* What oz_map_find() finds by "first/rest", without putting that together. Without fail only if `first` has no slash. */
+/* What oz_map_find() finds by "first/rest", without putting that together; `first` must have no slash. */
 struct oz_map_node *oz_map_find_parts(const struct oz_map *m, const char *first, const char *rest);
 /* 0, or -1 when out of memory. The key must not be in the map. */
 int oz_map_put(struct oz_map *m, struct oz_map_node *node, const char *key);

@@ -608,8 +608,8 @@ static void close_session(void *arg)
     oz_session_close(c->session, session_closed, c);
 }
 
-/* Grants end first, then the membership, then the session. Closing the session would remove all the znodes as well; but only
- * an answered delete lets the others, and whoever reads the status after us, see that we have left. */
+/* Grants end first, then the membership, then the session. Closing the session would remove all the znodes as well; but
+ * only an answered delete lets the others, and whoever reads the status after us, see that we have left. */
 static void do_close(odezk_cluster *c)
 {
     if (c->closing)

@@ -69,7 +69,8 @@ static void deliver(struct oz_msg *msg)
     free(d);
 }
 
-/* None may be dropped: without memory the dispatcher waits for it. Whatever is held by the lease meanwhile lapses safely. */
+/* None may be dropped: without memory the dispatcher waits for it. Whatever is held by the lease meanwhile lapses
+ * safely. */
 static struct delivery *new_delivery(size_t text)
 {
     struct delivery *d;

@@ -610,7 +610,7 @@ static void deleted(void *owner, const struct oz_reply *reply)
     }
 }
 
-/* Were the holder's session to end now, or the holder to answer, another might have the lock when the delete arrives. */
+/* If the holder's session ends now, or the holder answers, another may have the lock when the delete arrives. */
 static void delete_lock(struct ending *e)
 {
     struct oz_request request = {.verb = OZ_DELETE, .path = e->path};

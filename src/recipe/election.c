@@ -210,8 +210,8 @@ static void abdicated(void *owner, const struct oz_reply *reply)
     free(a);
 }
 
-/* Deletes the seat and the entry in `leader` together, so that nobody takes the one for the other's successor. Done twice it fails
- * as a whole, as the seat is gone. */
+/* Deletes the seat and the entry in `leader` together, so that nobody takes the one for the other's successor. Done
+ * twice it fails as a whole, as the seat is gone. */
 static void abdicate(struct oz_election *e)
 {
     const char *path = oz_seat_path(e->seat);

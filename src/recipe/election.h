@@ -39,8 +39,8 @@ void oz_election_withdraw(struct oz_election *e, const char *reason);
 void oz_election_resign(struct oz_election *e);
 /* The epoch of this node's mastership, 0 when it is not master at this moment. Any thread. */
 int64_t oz_election_epoch(const struct oz_election *e);
-/* Ends the mastership at once for everybody who asks, without telling the servers yet; ODEZK_EVENT_MASTERSHIP and all the rest
- * follow from oz_election_resign(). False when it was not held. Any thread. */
+/* Ends the mastership at once for everybody who asks, without telling the servers yet; ODEZK_EVENT_MASTERSHIP and all
+ * the rest follow from oz_election_resign(). False when it was not held. Any thread. */
 bool oz_election_drop(struct oz_election *e);
 /* The znode that the mastership of this epoch stands for; NULL when it is over. */
 const char *oz_election_path(const struct oz_election *e, int64_t epoch);

@@ -242,7 +242,8 @@ static void silence(odezk_lock *lock)
         pthread_cond_wait(&lock->grants->told, &lock->grants->lock);
 }
 
-/* With the mutex held. The clock is a good part of what a sticky lock costs: `now` is 0 for who does not ask how it went. */
+/* With the mutex held. The clock is a good part of what a sticky lock costs: `now` is 0 for who does not ask how it
+ * went. */
 static int release(odezk_lock *lock, int64_t now)
 {
     int rc = lock->state == OZ_GRANT_VALID ? ODEZK_OK : lock->state == OZ_GRANT_LOST ? ODEZK_ELOST : ODEZK_ENOTHELD;

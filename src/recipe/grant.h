@@ -45,7 +45,8 @@ struct odezk_lock {
     odezk_lock *next; /* among the spare ones */
 };
 
-/* The recipe's, with the mutex held: a valid grant with two references, the user's and the entry's. NULL when out of memory. */
+/* The recipe's, with the mutex held: a valid grant with two references, the user's and the entry's. NULL when out of
+ * memory. */
 odezk_lock *oz_grant_new(struct oz_grants *grants, int64_t token, int64_t serial,
                          void (*released)(void *entry, odezk_lock *lock, int64_t now), void *entry);
 /* The recipe's, with the mutex held: it is lost, if it was not released meanwhile, and the entry forgets it. */

@@ -20,8 +20,8 @@
  * other each time. */
 #define SHARED_FOR (2 * OZ_SECOND)
 #define REMEMBERED_MAX 1000
-/* How soon a thread that goes on with the same lock comes back, at the latest, and while it is still ours. Whether the dispatcher or the thread is faster must not
- * decide how long a node's turn is: equal nodes are to get equal shares. */
+/* How soon a thread that goes on with the same lock comes back, at the latest, and while it is still ours. Whether the
+ * dispatcher or the thread is faster must not decide how long a node's turn is: equal nodes are to get equal shares. */
 #define AT_ONCE OZ_MS
 
 /* The lease is back. Idle locks are left alone: their order tells how long they were not used. */
@@ -608,8 +608,8 @@ static void make_dirs(struct entry *e)
     free(dir);
 }
 
-/* Another holds it. Who waits for long goes to the queue. Who does not asks the holder, which may have it only in store, and
- * looks once more: the wait is one for another that uses the lock, not for its answer. */
+/* Another holds it. Who waits for long goes to the queue. Who does not asks the holder, which may have it only in
+ * store, and looks once more: the wait is one for another that uses the lock, not for its answer. */
 static void found_taken(struct entry *e)
 {
     e->time = oz_now() + SHARED_FOR;
@@ -695,8 +695,8 @@ void oz_entry_create(struct entry *e)
 
 /* ---- what to do next ---- */
 
-/* For a lock that an operator may have ended without our knowledge, so that another has it now: it is looked at before it is
- * deleted. */
+/* For a lock that an operator may have ended without our knowledge, so that another has it now: it is looked at before
+ * it is deleted. */
 static void delete_when_ours(struct entry *e)
 {
     oz_entry_stop(e);
@@ -705,8 +705,8 @@ static void delete_when_ours(struct entry *e)
     check_delete(e);
 }
 
-/* An operator's word arrives in the inbox that the znode names; and if it does not, the lock is not removed before our lease
- * is over. */
+/* An operator's word arrives in the inbox that the znode names; and if it does not, the lock is not removed before our
+ * lease is over. */
 static bool must_be_ours(const struct entry *e)
 {
     const struct oz_locks *locks = e->locks;
@@ -879,8 +879,8 @@ static void unknown_read(struct entry *e, const struct oz_reply *reply)
         oz_entry_set_free(e);
 }
 
-/* Others see a lock that we know nothing of: given back since, or made by a create that was taken for lost. If ours, it has to
- * go; should we not see it yet, they ask again. */
+/* Others see a lock that we know nothing of: given back since, or made by a create that was taken for lost. If ours, it
+ * has to go; should we not see it yet, they ask again. */
 static void remove_unknown(struct entry *e)
 {
     struct oz_request read = {.verb = OZ_STAT, .retry = true};
@@ -894,7 +894,7 @@ static void remove_unknown(struct entry *e)
     }
 }
 
-/* Another waits for this lock. A holder that has it only in store gives it up at once, one that uses it after its turn. */
+/* Another waits for this lock. An idle holder gives it up at once, a busy one after its turn. */
 static void want(struct oz_locks *locks, const char *name)
 {
     struct entry *e = find_entry(locks, name);

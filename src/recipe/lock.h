@@ -36,8 +36,8 @@ odezk_lock *oz_locks_grant_now(struct oz_locks *locks, const char *space, const 
 void oz_locks_acquire(struct oz_locks *locks, odezk_lock_request *request);
 void oz_locks_cancel(odezk_lock_request *request);
 
-/* All requests that were there when this session connected last have been passed on. The inbox has the name of the member
- * znode. Without one nothing is sticky. */
+/* All requests that were there when this session connected last have been passed on. The inbox has the name of the
+ * member znode. Without one nothing is sticky. */
 void oz_locks_inbox_read(struct oz_locks *locks, const char *member);
 void oz_locks_no_inbox(struct oz_locks *locks);
 /* Another wants a lock; or, by an operator, ends it: an entry of the inbox. False when the entry is none of these. */

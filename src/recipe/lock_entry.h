@@ -114,8 +114,8 @@ char *oz_entry_path(const struct entry *e);                            /* of the
 char *oz_entry_queue_dir(const struct entry *e);                       /* to be freed */
 char *oz_entry_encoded(const struct entry *e);                         /* the key as a path component; to be freed */
 
-/* The one request, timer or watch that an entry waits for. `submit` takes the path over and frees it, NULL being out of memory; when
- * it fails, `again` is called a little later. */
+/* The one request, timer or watch that an entry waits for. `submit` takes the path over and frees it, NULL being out of
+ * memory; when it fails, `again` is called a little later. */
 void oz_entry_submit(struct entry *e, struct oz_request *request, char *path,
                      void (*replied)(struct entry *e, const struct oz_reply *reply), void (*again)(struct entry *e));
 /* The same, after a watch of that path was armed. */

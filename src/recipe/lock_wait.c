@@ -187,7 +187,8 @@ static void taken(struct entry *e, const struct oz_reply *reply)
         oz_entry_leave_queue(e);
         e->effort->contended = e->queue_first = false;
         oz_entry_set_free(e);
-    } else { /* somebody was faster; or the first reply was lost, and the lock is ours: until that is known nobody leaves */
+    } else {
+        /* Somebody was faster; or the first reply was lost, and the lock is ours: until that is known nobody leaves. */
         if (reply->rc == OZ_EXISTS)
             look_at_lock(e);
         else

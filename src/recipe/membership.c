@@ -188,8 +188,8 @@ static void tell_waiting(struct oz_membership *m)
     m->options.waiting(m->options.arg, m->former_text);
 }
 
-/* A process of this machine can be looked for. Anything else shows that it lives by writing its znode, which it does six times
- * per session timeout; one write may have been under way when it died, so two are asked for. */
+/* A process of this machine can be looked for. Anything else shows that it lives by writing its znode, which it does
+ * six times per session timeout; one write may have been under way when it died, so two are asked for. */
 static void former_read(void *owner, const struct oz_reply *reply)
 {
     struct oz_membership *m = owner;

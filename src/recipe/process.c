@@ -23,8 +23,8 @@ static bool read_file(const char *path, char *text, size_t size)
     return n > 0;
 }
 
-/* When a living process started, in ticks since boot: the 22nd field of its stat; the 3rd, the state, is the first behind the
- * name in parentheses. One that is dead and not yet waited for does not count. */
+/* When a living process started, in ticks since boot: the 22nd field of its stat; the 3rd, the state, is the first
+ * behind the name in parentheses. One that is dead and not yet waited for does not count. */
 static bool start_ticks(int64_t pid, char *ticks, size_t size)
 {
     char path[64], text[1024], *p;

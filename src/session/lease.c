@@ -64,8 +64,8 @@ static void tell(struct oz_lease *l, int64_t sent, int64_t acked)
     memmove(l->active, l->active + i, (size_t)l->active_count * sizeof l->active[0]);
 }
 
-/* As a V. A few candidates over one lag are enough. In a full ring the oldest stay: they are proven first, and that makes
- * room. */
+/* As a V. A few candidates over one lag are enough. In a full ring the oldest stay: they are proven first, and that
+ * makes room. */
 static void remember(struct oz_lease *l, int64_t sent, int64_t acked)
 {
     int n = l->active_count;

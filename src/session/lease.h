@@ -5,8 +5,8 @@
  *   V  acknowledged; the follower remembers that we were active
  *   X  sent `lag` after that, and acknowledged: the follower has read a ping meanwhile, and answered it before X
  *   W  a write sent after that, and acknowledged: the answer to the ping reached a leader that a quorum follows
- * Then the session lives at least until sent(V) + timeout on the leader's clock. A request can be one's V, another's X and
- * a third one's W at once.
+ * Then the session lives at least until sent(V) + timeout on the leader's clock. A request can be one's V, another's X
+ * and a third one's W at once.
  *
  * Written by the dispatcher's thread; oz_lease_holds() may be asked by any thread. */
 #ifndef OZ_LEASE_H

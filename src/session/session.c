@@ -380,8 +380,9 @@ static void prove_server(struct oz_session *s, int64_t sent, int64_t acked)
         s->may_move = 0;
 }
 
-/* Leaves the silent server with the same session, long before the client itself would, and before the lease ends. As long as
- * no server proves better the next move comes later each time: a whole ensemble that is slow is not helped by moving. */
+/* Leaves the silent server with the same session, long before the client itself would, and before the lease ends. As
+ * long as no server proves better the next move comes later each time: a whole ensemble that is slow is not helped by
+ * moving. */
 static void leave_server(struct oz_session *s)
 {
     int64_t now = oz_now(), timeout = s->identity.timeout_ms * OZ_MS;
@@ -970,7 +971,7 @@ static void change_hosts(struct oz_session *s, const char *hosts)
     conn->fewer = false;
 }
 
-/* A client that gets its full list back before it even looked at the shorter one stays where it is, and says nothing. */
+/* A client that gets its full list back before it looked at the shorter one stays where it is, and says nothing. */
 static bool has_moved(const struct conn *conn)
 {
     char address[64];

@@ -1,5 +1,5 @@
-/* The session: the single source of liveness. It keeps one ZooKeeper session alive, replaces it by a new generation when
- * the servers ended it, carries requests over lost connections, and holds the lease.
+/* The session: the single source of liveness. It keeps one ZooKeeper session alive, replaces it by a new generation
+ * when the servers ended it, carries requests over lost connections, and holds the lease.
  *
  * All functions belong to the dispatcher's thread, unless they say otherwise. */
 #ifndef OZ_SESSION_H
@@ -85,9 +85,9 @@ typedef void (*oz_op_cb)(void *owner, const struct oz_reply *reply);
  * returns: with OZ_UNKNOWN when the connection broke and the request is not to be repeated (`retry`), with OZ_GONE
  * when the session ended. NULL when out of memory: then it does not come. */
 struct oz_op *oz_submit(struct oz_session *s, const struct oz_request *request, oz_op_cb cb, void *owner);
-/* Once this is answered (not with OZ_GONE) a read shows what became of all that the session ever sent, on whatever connection:
- * it is a write, and all writes pass the leader in order. (A sync is none: a leader answers it before what it has not
- * committed yet.) Repeated until it is certain. NULL when out of memory. */
+/* Once this is answered (not with OZ_GONE) a read shows what became of all that the session ever sent, on whatever
+ * connection: it is a write, and all writes pass the leader in order. (A sync is none: a leader answers it before what
+ * it has not committed yet.) Repeated until it is certain. NULL when out of memory. */
 struct oz_op *oz_barrier(struct oz_session *s, oz_op_cb cb, void *owner);
 /* The callback will not come. NULL does nothing. */
 void oz_op_detach(struct oz_op *op);

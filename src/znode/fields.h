@@ -16,7 +16,7 @@ bool oz_field_get(const char *text, const char *key, struct oz_buf *value);
 void oz_field_copy(const char *text, const char *key, char *to, size_t size);
 int64_t oz_field_int(const char *text, const char *key); /* 0 when there is none */
 
-/* Goes through the fields: the text after this one, with key and value added to the (emptied) buffers; NULL at the end. */
+/* Goes through the fields: the text after this one, with key and value put into the buffers; NULL at the end. */
 const char *oz_field_next(const char *text, struct oz_buf *key, struct oz_buf *value);
 
 #endif

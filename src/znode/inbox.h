@@ -14,9 +14,9 @@
 
 struct oz_inbox;
 
-/* `request` is called for each entry, by name, and `read` after all that were there. `request` may return an answer, to be freed, which
- * is written into the entry for its maker to read and remove; otherwise the entry is removed. NULL when out of
- * memory. */
+/* `request` is called for each entry, by name, and `read` after all that were there. `request` may return an answer, to
+ * be freed, which is written into the entry for its maker to read and remove; otherwise the entry is removed. NULL when
+ * out of memory. */
 struct oz_inbox *oz_inbox_new(struct oz_session *s, const char *root, void (*read)(void *owner),
                               char *(*request)(void *owner, const char *name), void *owner);
 /* Opens the inbox of a member znode's name, for the present session. */

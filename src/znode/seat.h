@@ -9,8 +9,8 @@ struct oz_seat;
 /* Told once: OZ_OK (the seat is taken), OZ_GONE (the session ended), or another failure (nothing was left behind). */
 typedef void (*oz_seat_cb)(void *owner, struct oz_seat *seat, enum oz_rc rc);
 
-/* Takes a seat `<dir>/<prefix>#<seq>`, making the directory when it is missing. One session takes one seat of a prefix at
- * a time: after a lost reply it is found by its prefix and its owner. The callback does not come before this
+/* Takes a seat `<dir>/<prefix>#<seq>`, making the directory when it is missing. One session takes one seat of a prefix
+ * at a time: after a lost reply it is found by its prefix and its owner. The callback does not come before this
  * returns. NULL when out of memory: then it does not come at all. */
 struct oz_seat *oz_seat_take(struct oz_session *s, const char *dir, const char *prefix, const char *data, oz_seat_cb cb,
                              void *owner);

@@ -614,7 +614,7 @@ static void test_grant_outlives_handle(void)
 
 /* ---- refusals by the servers ---- */
 
-/* The reply to the request that takes the lock is lost, and the attempt is cancelled before it is known what became of it. */
+/* The reply to the request that takes the lock is lost, and the attempt is cancelled before its outcome is known. */
 static bool is_forgotten(long request, int turns)
 {
     struct world_attempt *first, *second;
@@ -689,7 +689,7 @@ static void test_ended_under_a_client(void)
     end_under(first);
 }
 
-/* An operator ends the lock of a node that is cut off, and another gets it: the node that comes back leaves it alone. */
+/* An operator ends the lock of a node that is cut off, and another gets it: the first node leaves it alone later. */
 static void test_ended_while_cut_off(void)
 {
     struct world_attempt *first, *second;
