@@ -367,7 +367,7 @@ static void paused_servers(void)
         it_pass(it_timeout() / 4);
         CHECK(epoch_of(nodes[0]) == epoch);
         NEED(it_all_servers("cont"));
-        it_pass(it_timeout() / 4);
+        it_pass(it_timeout() / 2); /* until the lease is a whole one again */
     }
     CHECK(epoch_of(nodes[0]) == epoch);
     CHECK(it_count(log, "mastership *") == 1);
