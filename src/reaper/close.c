@@ -12,7 +12,6 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
-#include <time.h>
 #include <unistd.h>
 
 #define AT_MOST (5 * OZ_SECOND)
@@ -83,15 +82,10 @@ static void close_attempt(struct attempt *a)
 static void wait_until(int64_t until)
 {
     int64_t left = until - oz_now();
-    struct timespec t;
+    struct timespec deadline = oz_deadline_in(left);
 
-    if (left <= 0)
-        return;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    left += t.tv_nsec;
-    t.tv_sec += left / OZ_SECOND;
-    t.tv_nsec = left % OZ_SECOND;
-    sem_clockwait(&news, CLOCK_MONOTONIC, &t);
+    if (left > 0)
+        sem_clockwait(&news, CLOCK_MONOTONIC, &deadline);
 }
 
 static bool connected(const struct attempt *a, int64_t until)

@@ -3,13 +3,13 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/thread.h"
 #include "reaper/launch.h"
 #include "reaper/record.h"
 
 #include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -169,21 +169,6 @@ static void *start_helper(void *arg)
     return NULL;
 }
 
-static int start_thread(struct oz_reaper *r)
-{
-    pthread_t thread;
-    sigset_t all, before;
-    int error;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    error = pthread_create(&thread, NULL, start_helper, r);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (!error)
-        pthread_detach(thread);
-    return error;
-}
-
 static void wait_for_start(struct oz_reaper *r)
 {
     pthread_mutex_lock(&ends_lock);
@@ -226,7 +211,7 @@ static void start(struct oz_reaper *r)
     close_socket(r);
     error = make_ends(r);
     if (!error)
-        error = start_thread(r);
+        error = oz_thread_start(NULL, start_helper, r);
     if (error) {
         complain("no helper process", error);
         close_socket(r);

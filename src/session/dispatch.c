@@ -1,13 +1,13 @@
 #include "session/dispatch.h"
 
 #include "base/clock.h"
+#include "base/list.h"
 #include "base/mem.h"
+#include "base/thread.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/timerfd.h>
@@ -106,26 +106,17 @@ static void *loop(void *arg)
 
 static void stop(struct oz_msg *msg)
 {
-    struct oz_dispatch *d = (void *)((char *)msg - offsetof(struct oz_dispatch, stop_msg));
+    struct oz_dispatch *d = oz_container(msg, struct oz_dispatch, stop_msg);
 
     d->stop = true;
 }
 
-/* Signals are the program's business: none is ever delivered to a thread of the library. */
-static int start_thread(struct oz_dispatch *d, const char *name)
+static bool start_thread(struct oz_dispatch *d, const char *name)
 {
-    sigset_t all, before;
-    int rc;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    rc = pthread_create(&d->thread, NULL, loop, d);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (rc == 0) {
-        d->threaded = true;
+    d->threaded = oz_thread_start(&d->thread, loop, d) == 0;
+    if (d->threaded)
         pthread_setname_np(d->thread, name);
-    }
-    return rc;
+    return d->threaded;
 }
 
 struct oz_dispatch *oz_dispatch_new(const char *name)
@@ -139,7 +130,7 @@ struct oz_dispatch *oz_dispatch_new(const char *name)
     d->timer_at = OZ_NEVER;
     d->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     d->timer_fd = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
-    if (d->wake_fd < 0 || d->timer_fd < 0 || (name && start_thread(d, name) != 0)) {
+    if (d->wake_fd < 0 || d->timer_fd < 0 || (name && !start_thread(d, name))) {
         oz_dispatch_free(d);
         return NULL;
     }

@@ -2,12 +2,12 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "base/thread.h"
 #include "config/servers.h"
 
 #include <arpa/inet.h>
 #include <netdb.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -105,21 +105,6 @@ static void *look_up_thread(void *arg)
     return NULL;
 }
 
-static bool start_thread(struct oz_resolver *r)
-{
-    pthread_t thread;
-    sigset_t all, before;
-    int rc;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    rc = pthread_create(&thread, NULL, look_up_thread, r);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (rc == 0)
-        pthread_detach(thread);
-    return rc == 0;
-}
-
 struct oz_resolver *oz_resolve(struct oz_dispatch *d, const char *servers,
                                void (*done)(void *arg, const char *hosts, const char *why), void *arg)
 {
@@ -134,7 +119,7 @@ struct oz_resolver *oz_resolve(struct oz_dispatch *d, const char *servers,
     r->arg = arg;
     if (oz_servers_parse(servers, &r->servers, r->why, sizeof r->why) == 0 && !look_up(r, AI_NUMERICHOST)) {
         oz_buf_free(&r->hosts);
-        if (start_thread(r))
+        if (oz_thread_start(NULL, look_up_thread, r) == 0)
             return r;
         snprintf(r->why, sizeof r->why, "no thread to look up names with");
     }

@@ -4,13 +4,13 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/thread.h"
 #include "config/config.h"
 #include "session/lease.h"
 #include "session/resolve.h"
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -1063,12 +1063,7 @@ static void *close_port(void *arg)
 /* Closing a client may block for seconds: a thread of its own does it. */
 static void close_conn(struct conn *conn)
 {
-    sigset_t all, before;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    conn->has_closer = pthread_create(&conn->closer, NULL, close_port, conn) == 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    conn->has_closer = oz_thread_start(&conn->closer, close_port, conn) == 0;
     if (!conn->has_closer)
         close_port(conn);
 }
