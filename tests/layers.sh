@@ -65,7 +65,7 @@ for file in src/cli/*.[ch] examples/*.c examples/*/*.[ch]; do
 done >"$tmp/found"
 report 'the command line and the examples use public headers only'
 
-for owned in 'zookeeper/ src/session/zkport.c' 'libxml/ src/config/xml.c' 'log4c src/base/log.c'; do
+for owned in 'zookeeper/ src/session/zkport.c' 'libxml/ src/config/xml.c' 'log4c src/base/log4c.c'; do
     header=${owned%% *} owner=${owned#* }
     grep -rl "#include <$header" src include | grep -v "^$owner\$" | sed "s|\$| includes <$header…>, which is $owner's|"
     [ -f "$owner" ] && grep -q "#include <$header" "$owner" || echo "$owner does not include <$header…>"

@@ -1,72 +1,29 @@
-/*
- * A line takes one way: the thread that logs formats it and copies it into a byte ring, the log
- * thread takes it out and hands it to the program's callback or to log4c. log4c is not safe from
- * every thread and may re-read its configuration inside a call, so nobody but the log thread (and
- * whoever starts it, before) touches it. What is logged while there is no log thread goes to
- * stderr.
- */
+/* A line takes one way: the thread that logs formats it and copies it into a byte ring; the log thread takes it out and
+ * hands it to the program's callback or to log4c. Without a log thread lines go to stderr. */
 #include "base/log.h"
 
 #include "base/clock.h"
 #include "base/error.h"
-#include "base/map.h"
+#include "base/line.h"
+#include "base/log4c.h"
+#include "base/repeat.h"
+#include "base/thread.h"
 
-#include <errno.h>
-#include <log4c.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #define RING_SIZE ((size_t)64 * 1024)
-#define TEXT_MAX 900 /* log4c's "dated" layout cuts at 1,023 bytes, with its own prefix before the text */
 #define FLUSH_TIME OZ_SECOND
-#define REPEAT_TIME OZ_SECOND /* at first; longer and longer for a line that keeps coming */
-#define REPEAT_TIME_MAX (64 * OZ_SECOND)
-#define REPEAT_SLOTS 8
-#define PATH_SIZE 4096
-#define CATEGORIES 64 /* of log4c, as many as are looked at */
-
-/* What stands in the ring before each text. */
-struct header {
-    const char *category;
-    int64_t time_ms;
-    uint64_t dropped; /* lines lost between the line before and this one */
-    odezk_log_level level;
-    uint32_t length;
-};
-
-struct line {
-    struct header header;
-    char text[TEXT_MAX + 1];
-};
-_Static_assert(offsetof(struct line, text) == sizeof(struct header), "a line is copied in one piece");
-
-/* A line of the C client that was logged a moment ago, and how often it came again since. */
-struct repeat {
-    int64_t since; /* 0: a free slot */
-    int64_t time;  /* for which repetitions are only counted */
-    uint64_t count;
-    odezk_log_level level;
-    uint32_t hash;
-    char text[256];
-};
 
 /* Opening and closing; taken before `lock`. */
 static pthread_mutex_t lifecycle = PTHREAD_MUTEX_INITIALIZER;
 static unsigned references;
 static bool has_thread; /* started and not joined */
 static pthread_t thread;
-static bool log4c_started;
-static bool log4c_configured; /* it has an appender */
-static bool log4c_of_program; /* the program used log4c before: its settings stay */
-static bool log4c_torn;       /* a fork may have caught it in the middle of a line: never used again */
-static char log4c_file[PATH_SIZE];
 
 /* All of `shared`; held for copies only, never while a line is delivered. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -80,7 +37,7 @@ static struct {
     void *arg;
     bool delivering;
     uint64_t deliveries;
-    struct repeat repeats[REPEAT_SLOTS];
+    struct oz_repeats repeats;
     char ring[RING_SIZE];
 } shared;
 
@@ -90,94 +47,13 @@ static _Atomic odezk_log_level level_set; /* 0: never set */
 static _Thread_local bool in_log_thread;
 static pthread_once_t fork_handler_once = PTHREAD_ONCE_INIT;
 
-/* ---- text ---- */
-
-/* The bytes of the control character at p, 0 if it is none. U+0080 to U+009F steer terminals too.
- */
-static size_t control_size(const unsigned char *p)
-{
-    if (*p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0)
-        return 2;
-    return *p < 0x20 || *p == 0x7f;
-}
-
-static size_t escape(char *out, unsigned char c)
-{
-    if (c == '\n' || c == '\r' || c == '\t')
-        return (size_t)sprintf(out, "\\%c", c == '\n' ? 'n' : c == '\r' ? 'r' : 't');
-    return (size_t)sprintf(out, "\\x%02x", c);
-}
-
-/* Ends an overlong text with dots, not inside a character. */
-static uint32_t cut(char *out, size_t n)
-{
-    while (n > 0 && ((unsigned char)out[n - 1] & 0xc0) == 0x80)
-        n--;
-    if (n > 0 && (unsigned char)out[n - 1] >= 0xc0)
-        n--;
-    memcpy(out + n, "...", 4);
-    return (uint32_t)n + 3;
-}
-
-/* Makes one bounded line of any text: trailing newlines go, other control characters are escaped.
- */
-static uint32_t clean(char *out, const char *text)
-{
-    const unsigned char *p = (const unsigned char *)text, *end = p + strlen(text);
-    size_t n = 0;
-
-    while (end > p && (end[-1] == '\n' || end[-1] == '\r'))
-        end--;
-    while (p < end) {
-        size_t control = control_size(p);
-
-        if (n + (control ? 4 * control : 1) > TEXT_MAX - 3)
-            return cut(out, n);
-        if (!control)
-            out[n++] = (char)*p++;
-        for (; control > 0; control--)
-            n += escape(out + n, *p++);
-    }
-    out[n] = '\0';
-    return (uint32_t)n;
-}
-
-static const char *level_name(odezk_log_level level)
-{
-    static const char *const names[] = {"NONE", "ERROR", "WARN", "INFO", "DEBUG"};
-
-    return names[level];
-}
-
-/* By write(2): a stdio lock that was held during a fork would hang the child. */
-static void print(const struct line *line)
-{
-    char out[TEXT_MAX + 256], stamp[32];
-    time_t seconds = (time_t)(line->header.time_ms / 1000);
-    struct tm tm;
-    size_t n, done = 0;
-
-    gmtime_r(&seconds, &tm);
-    strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%S", &tm);
-    n = (size_t)snprintf(out, sizeof out, "%s.%03dZ %s %.64s: %s\n", stamp, (int)(line->header.time_ms % 1000),
-                         level_name(line->header.level), line->header.category, line->text);
-    while (done < n) {
-        ssize_t written = write(STDERR_FILENO, out + done, n - done);
-
-        if (written < 0 && errno != EINTR)
-            return;
-        done += written > 0 ? (size_t)written : 0;
-    }
-}
-
-/* Without a callback and without a configuration only what is bad goes to stderr, unless a level
- * was asked for. */
-static void print_if_bad(const struct line *line)
+/* A program that asked for nothing sees warnings and errors only. */
+static void print_if_bad(const struct oz_line *line)
 {
     odezk_log_level level = atomic_load(&level_set);
 
     if (line->header.level <= (level ? level : ODEZK_LOG_WARN))
-        print(line);
+        oz_line_print(line);
 }
 
 /* ---- the ring; `lock` is held ---- */
@@ -198,7 +74,7 @@ static void ring_read(size_t at, void *data, size_t n)
     memcpy((char *)data + first, shared.ring, n - first);
 }
 
-static void put(struct line *line)
+static void put(struct oz_line *line)
 {
     size_t end = (shared.start + shared.used) % RING_SIZE;
     size_t size = sizeof line->header + line->header.length;
@@ -214,7 +90,7 @@ static void put(struct line *line)
     pthread_cond_signal(&wake);
 }
 
-static void describe_drop(struct line *line, uint64_t dropped)
+static void describe_drop(struct oz_line *line, uint64_t dropped)
 {
     line->header.category = "odezk.log";
     line->header.level = ODEZK_LOG_WARN;
@@ -223,7 +99,7 @@ static void describe_drop(struct line *line, uint64_t dropped)
         (uint32_t)snprintf(line->text, sizeof line->text, "%llu log lines dropped", (unsigned long long)dropped);
 }
 
-static bool take_dropped(struct line *line, uint64_t *dropped)
+static bool take_dropped(struct oz_line *line, uint64_t *dropped)
 {
     if (*dropped == 0)
         return false;
@@ -232,13 +108,13 @@ static bool take_dropped(struct line *line, uint64_t *dropped)
     return true;
 }
 
-static bool take(struct line *line)
+static bool take(struct oz_line *line)
 {
     if (shared.used == 0)
         return take_dropped(line, &shared.dropped);
     ring_read(shared.start, &line->header, sizeof line->header);
     if (line->header.dropped > 0) {
-        struct header rest = line->header;
+        struct oz_line_header rest = line->header;
 
         take_dropped(line, &rest.dropped);
         ring_write(shared.start, &rest, sizeof rest);
@@ -251,92 +127,9 @@ static bool take(struct line *line)
     return true;
 }
 
-/* ---- repeated lines of the C client; `lock` is held ---- */
-
-static struct repeat *repeat_slot(uint32_t hash)
-{
-    struct repeat *oldest = NULL;
-    size_t i;
-
-    for (i = 0; i < REPEAT_SLOTS; i++) {
-        struct repeat *r = &shared.repeats[i];
-
-        if (r->since && r->hash == hash)
-            return r;
-        if (r->count == 0 && (!oldest || r->since < oldest->since))
-            oldest = r;
-    }
-    if (oldest)
-        oldest->since = 0;
-    return oldest;
-}
-
-/* Whether the line came a moment ago already; then it is only counted. */
-static bool is_repeat(const struct line *line)
-{
-    uint32_t hash = oz_hash(line->text);
-    struct repeat *r = repeat_slot(hash);
-    int64_t now = oz_now();
-
-    if (!r)
-        return false;
-    if (r->since && (r->count > 0 || now - r->since < r->time)) {
-        r->count++;
-        pthread_cond_signal(&wake); /* it has to look again in time */
-        return true;
-    }
-    r->since = now;
-    r->time = REPEAT_TIME;
-    r->level = line->header.level;
-    r->hash = hash;
-    snprintf(r->text, sizeof r->text, "%.*s", (int)sizeof r->text - 1, line->text);
-    return false;
-}
-
-static bool take_repeat(struct line *line)
-{
-    int64_t now = oz_now();
-    size_t i;
-
-    for (i = 0; i < REPEAT_SLOTS; i++) {
-        struct repeat *r = &shared.repeats[i];
-
-        if (r->count == 0 || (!shared.stop && now - r->since < r->time))
-            continue;
-        line->header = (struct header){.category = "odezk.zookeeper", .level = r->level};
-        line->header.time_ms = oz_wall_ms();
-        snprintf(line->text, sizeof line->text, "%s (%llu more of the same)", r->text, (unsigned long long)r->count);
-        r->count = 0;
-        r->since = now;
-        r->time = r->time < REPEAT_TIME_MAX ? 2 * r->time : REPEAT_TIME_MAX;
-        return true;
-    }
-    return false;
-}
-
-/* When take_repeat() will have something; OZ_NEVER if there is nothing to come. */
-static int64_t next_repeat(void)
-{
-    int64_t at = OZ_NEVER;
-    size_t i;
-
-    for (i = 0; i < REPEAT_SLOTS; i++)
-        if (shared.repeats[i].count > 0 && shared.repeats[i].since + shared.repeats[i].time < at)
-            at = shared.repeats[i].since + shared.repeats[i].time;
-    return at;
-}
-
 /* ---- the log thread ---- */
 
-static int log4c_priority(odezk_log_level level)
-{
-    static const int priorities[] = {LOG4C_PRIORITY_NOTSET, LOG4C_PRIORITY_ERROR, LOG4C_PRIORITY_WARN,
-                                     LOG4C_PRIORITY_INFO, LOG4C_PRIORITY_DEBUG};
-
-    return priorities[level];
-}
-
-static void deliver(const struct line *line)
+static void deliver(const struct oz_line *line)
 {
     odezk_log_cb cb = shared.cb;
     void *arg = shared.arg;
@@ -346,49 +139,35 @@ static void deliver(const struct line *line)
     pthread_mutex_unlock(&lock);
     if (cb)
         cb(line->header.level, line->header.category, line->text, arg);
-    else if (log4c_configured)
-        log4c_category_log(log4c_category_get(line->header.category), log4c_priority(line->header.level), "%s",
-                           line->text);
-    else
+    else if (!oz_log4c_write(line))
         print_if_bad(line);
     pthread_mutex_lock(&lock);
     shared.delivering = false;
     pthread_cond_broadcast(&delivered);
 }
 
-static struct timespec deadline_in(int64_t duration)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    duration += t.tv_nsec;
-    t.tv_sec += duration / OZ_SECOND;
-    t.tv_nsec = duration % OZ_SECOND;
-    return t;
-}
-
 static void wait_for_lines(void)
 {
-    int64_t at = next_repeat(), now = oz_now();
+    int64_t at = oz_repeats_next(&shared.repeats), now = oz_now();
     struct timespec deadline;
 
     if (at == OZ_NEVER) {
         pthread_cond_wait(&wake, &lock);
         return;
     }
-    deadline = deadline_in(at > now ? at - now : 0);
+    deadline = oz_deadline_in(at > now ? at - now : 0);
     pthread_cond_clockwait(&wake, &lock, CLOCK_MONOTONIC, &deadline);
 }
 
 static void *run(void *unused)
 {
-    struct line line;
+    struct oz_line line;
 
     (void)unused;
     in_log_thread = true;
     pthread_mutex_lock(&lock);
     for (;;) {
-        if (take(&line) || take_repeat(&line))
+        if (take(&line) || oz_repeats_take(&shared.repeats, shared.stop, &line))
             deliver(&line);
         else if (shared.stop)
             break;
@@ -403,84 +182,15 @@ static void *run(void *unused)
 
 /* ---- opening and closing; `lifecycle` is held ---- */
 
-static int categories(log4c_category_t *list[CATEGORIES])
-{
-    int n = log4c_category_list(list, CATEGORIES);
-
-    return n < 0 ? 0 : n < CATEGORIES ? n : CATEGORIES;
-}
-
-static bool has_appender(void)
-{
-    log4c_category_t *list[CATEGORIES];
-    int i, n = categories(list);
-
-    for (i = 0; i < n; i++)
-        if (log4c_category_get_appender(list[i]))
-            return true;
-    return false;
-}
-
-/* A configuration file that is given replaces what log4c found by its own search. */
-static void forget_found_configuration(void)
-{
-    log4c_category_t *list[CATEGORIES];
-    int i, n = categories(list);
-
-    for (i = 0; i < n; i++) {
-        log4c_category_set_appender(list[i], NULL);
-        log4c_category_set_additivity(list[i], 1);
-        log4c_category_set_priority(list[i], LOG4C_PRIORITY_NOTSET);
-    }
-}
-
-static int load_log4c(const char *file)
-{
-    if (strlen(file) >= sizeof log4c_file)
-        return oz_fail(ODEZK_ECONFIG, "the name of the log4c file is longer than %d bytes", PATH_SIZE - 1);
-    if (access(file, R_OK) != 0)
-        return oz_fail(ODEZK_ECONFIG, "log4c file %s: %s", file, strerror(errno));
-    if (!log4c_of_program)
-        forget_found_configuration();
-    if (log4c_load(file) != 0)
-        return oz_fail(ODEZK_ECONFIG, "log4c file %s: not a valid log4c configuration", file);
-    snprintf(log4c_file, sizeof log4c_file, "%s", file);
-    return ODEZK_OK;
-}
-
-/* Once begun, log4c stays until the process ends: 1.2.4 does not survive an init after a fini, and
- * its fini loses what its appenders hold. */
-static int configure_log4c(const char *file)
-{
-    log4c_category_t *list[CATEGORIES];
-    int err = ODEZK_OK;
-
-    if (log4c_torn)
-        return ODEZK_OK;
-    if (!log4c_started) {
-        log4c_of_program = categories(list) > 0;
-        log4c_init();
-        log4c_started = true;
-    }
-    if (file && strcmp(file, log4c_file) != 0)
-        err = load_log4c(file);
-    log4c_configured = has_appender();
-    return err;
-}
-
 static int create_thread(void)
 {
-    sigset_t all, old;
     int err;
 
     pthread_mutex_lock(&lock); /* a thread may come late that saw the log open before */
     shared.stop = shared.ended = false;
-    memset(shared.repeats, 0, sizeof shared.repeats);
+    shared.repeats = (struct oz_repeats){0};
     pthread_mutex_unlock(&lock);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    err = pthread_create(&thread, NULL, run, NULL);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    err = oz_thread_start(&thread, run, NULL);
     if (err)
         return oz_fail(ODEZK_ESYSTEM, "no thread for the log: %s", strerror(err));
     has_thread = true;
@@ -488,8 +198,7 @@ static int create_thread(void)
     return ODEZK_OK;
 }
 
-/* A former log thread that was held up inside a callback past its close goes on; one that has ended
- * since is joined. */
+/* True: the former log thread, which a callback held up past its close, goes on. */
 static bool revive_thread(void)
 {
     bool ended;
@@ -515,13 +224,13 @@ static int start(const char *file)
     atomic_store(&forked, false);
     if (has_thread && revive_thread())
         return ODEZK_OK;
-    err = configure_log4c(file);
+    err = oz_log4c_configure(file);
     return err ? err : create_thread();
 }
 
 static void stop_thread(void)
 {
-    struct timespec deadline = deadline_in(FLUSH_TIME);
+    struct timespec deadline = oz_deadline_in(FLUSH_TIME);
     bool ended;
 
     atomic_store(&is_open, false);
@@ -539,15 +248,14 @@ static void stop_thread(void)
     }
 }
 
-/* The child has no log thread, and any lock may have been held: all begins anew. */
+/* The child has no log thread, and another thread may have held any lock: everything starts anew. */
 static void in_child(void)
 {
     lifecycle = lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     wake = delivered = (pthread_cond_t)PTHREAD_COND_INITIALIZER;
     references = 0;
     has_thread = false;
-    log4c_torn = true;
-    log4c_configured = false;
+    oz_log4c_abandon();
     shared.start = shared.used = 0;
     shared.dropped = 0;
     shared.stop = true;
@@ -573,7 +281,7 @@ int oz_log_open(const char *file)
         err = start(file);
     if (!err) {
         references++;
-        ignored = file && strcmp(file, log4c_file) != 0;
+        ignored = file && !oz_log4c_has_file(file);
     }
     pthread_mutex_unlock(&lifecycle);
     if (ignored)
@@ -599,7 +307,7 @@ bool oz_log_enabled(odezk_log_level level)
 }
 
 /* False when there is no log thread to take the line. */
-static bool submit(struct line *line, bool only_once)
+static bool submit(struct oz_line *line, bool only_once)
 {
     bool open;
 
@@ -607,7 +315,9 @@ static bool submit(struct line *line, bool only_once)
         return false;
     pthread_mutex_lock(&lock);
     open = !shared.stop;
-    if (open && !(only_once && is_repeat(line)))
+    if (open && only_once && oz_repeats_count(&shared.repeats, line))
+        pthread_cond_signal(&wake); /* the log thread has to report it in time */
+    else if (open)
         put(line);
     pthread_mutex_unlock(&lock);
     return open;
@@ -615,17 +325,17 @@ static bool submit(struct line *line, bool only_once)
 
 static void emit(odezk_log_level level, const char *category, const char *text, bool only_once)
 {
-    struct line line;
+    struct oz_line line;
 
-    line.header = (struct header){.category = category, .level = level, .time_ms = oz_wall_ms()};
-    line.header.length = clean(line.text, text);
+    line.header = (struct oz_line_header){.category = category, .level = level, .time_ms = oz_wall_ms()};
+    oz_line_set(&line, text);
     if (!submit(&line, only_once) && level <= ODEZK_LOG_WARN)
-        print(&line);
+        oz_line_print(&line);
 }
 
 void oz_log(odezk_log_level level, const char *category, const char *format, ...)
 {
-    char text[TEXT_MAX + 128]; /* longer than what clean() lets pass, so that it sees that there is more */
+    char text[OZ_LINE_MAX + 128]; /* longer than what oz_line_set() lets pass, so that it sees that there is more */
     va_list args;
 
     if (!oz_log_enabled(level))
@@ -637,8 +347,7 @@ void oz_log(odezk_log_level level, const char *category, const char *format, ...
     emit(level, category, text, false);
 }
 
-/* TIME:PID(THREAD):ZOO_LEVEL@FUNCTION@LINE: TEXT. The client's information is about its own
- * workings: our debug. */
+/* TIME:PID(THREAD):ZOO_LEVEL@FUNCTION@LINE: TEXT. The client's information is about its own workings: our debug. */
 static odezk_log_level zookeeper_level(const char *level)
 {
     if (strncmp(level, "ERROR@", 6) == 0)

@@ -1,4 +1,4 @@
-/* Log lines by category. The only user of log4c is log.c; every thread may log, none waits for it. */
+/* Log lines by category. Every thread may log, and none waits for it. */
 #ifndef OZ_LOG_H
 #define OZ_LOG_H
 
@@ -16,9 +16,9 @@ void oz_log(odezk_log_level level, const char *category, const char *format, ...
 
 bool oz_log_enabled(odezk_log_level level);
 
-/* Each cluster handle takes the log open and closes it again: the first starts the log thread (with the given
- * log4c configuration file, NULL for log4c's own search), the last flushes and ends it. Lines logged while
- * nobody has it open go straight to stderr when they are warnings or errors. */
+/* Each cluster handle takes the log open and closes it again: the first starts the log thread (with the given log4c
+ * configuration file, NULL for log4c's own search), the last flushes and ends it. Lines logged while nobody has it open
+ * go straight to stderr when they are warnings or errors. */
 int oz_log_open(const char *log4c_file);
 void oz_log_close(void);
 
