@@ -1,6 +1,5 @@
-/* odezk-reaper-close: ends the session of a process that is dead, whose record it finds on
- * descriptor 0, and makes sure that the member is gone. Nobody reads what it says; it takes a few
- * seconds at most. */
+/* odezk-reaper-close: ends the session of a process that is dead, whose record it finds on descriptor 0, and makes sure
+ * that the member is gone. Nobody reads what it says; it takes a few seconds at most. */
 #include "base/clock.h"
 #include "base/mem.h"
 #include "reaper/record.h"
@@ -21,8 +20,7 @@
 #define HOSTS 64
 #define NOTHING (-1)
 
-/* A client of one server. Given all of them, the C client would try one after the other, with a
- * patience of its own. */
+/* A client of one server. Given all of them, the C client would try one after the other, with a patience of its own. */
 struct attempt {
     char *host;
     void *port;       /* NULL: not tried yet, or done */
@@ -118,8 +116,7 @@ static void try_next_server(void)
     explicit_bzero(&dead, sizeof dead);
 }
 
-/* Ends the session wherever it was resumed. The attempt that did so, or that was told that it is
- * over; or NULL. */
+/* Ends the session wherever it was resumed. The attempt that did so, or that was told that it is over; or NULL. */
 static struct attempt *end_session(void)
 {
     struct attempt *done = NULL;

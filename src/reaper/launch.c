@@ -15,11 +15,10 @@
 
 #define STACK 16384
 
-/* Two processes are made, each of which runs in the memory of the one before it until it is done
- * with it, as with posix_spawn(). The first has no exit signal: unless wait() is called with
- * __WCLONE or __WALL, the program never hears of it. The second is orphaned at once. A sanitizer
- * takes all that for threads of ours: so nothing here is instrumented, and system calls are made
- * without the wrappers that it might have replaced. */
+/* Two processes are made, each of which runs in the memory of the one before it until it is done with it, as with
+ * posix_spawn(). The first has no exit signal: unless wait() is called with __WCLONE or __WALL, the program never hears
+ * of it. The second is orphaned at once. A sanitizer takes all that for threads of ours: so nothing here is
+ * instrumented, and system calls are made without the wrappers that it might have replaced. */
 #define PLAIN __attribute__((no_sanitize("address", "thread", "undefined")))
 
 #ifndef __has_feature

@@ -1,6 +1,5 @@
-/* odezk-reaper: waits, small and still, for the death of the process that it was started by. When
- * that is proven, it becomes the program that ends the session; until then it never touches the
- * network.
+/* odezk-reaper: waits, small and still, for the death of the process that it was started by. When that is proven, it
+ * becomes the program that ends the session; until then it never touches the network.
  *
  * It uses nothing but libc, so that waiting costs next to no memory. */
 #include "reaper/record.h"
@@ -30,8 +29,7 @@ static bool right_start(void)
     return getsockopt(OZ_REAPER_SOCKET, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_SEQPACKET;
 }
 
-/* What ends the parent, or is typed at its terminal, must not end us before we have done our work.
- */
+/* What ends the parent, or is typed at its terminal, must not end us before we have done our work. */
 static void hide(void)
 {
     const struct rlimit none = {0, 0};
@@ -61,9 +59,9 @@ static bool read_record(void)
     return true;
 }
 
-/* An end of the socket alone proves nothing, the program may have been replaced by exec(); nor does
- * the end of the process, a child may hold the socket. Once one has come the other is waited for
- * until the session must have ended by itself. */
+/* An end of the socket alone proves nothing, the program may have been replaced by exec(); nor does the end of the
+ * process, a child may hold the socket. Once one has come the other is waited for until the session must have ended by
+ * itself. */
 static bool parent_is_dead(void)
 {
     struct pollfd ends[] = {{.fd = OZ_REAPER_SOCKET, .events = POLLIN}, {.fd = OZ_REAPER_PIDFD, .events = POLLIN}};

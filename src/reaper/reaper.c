@@ -33,8 +33,7 @@ struct oz_reaper {
 
 /* ---- fork ---- */
 
-/* A child has our end of each socket as well. Until it closed them no helper would believe in our
- * death. */
+/* A child has our end of each socket as well. Until it closed them no helper would believe in our death. */
 static pthread_mutex_t ends_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t started = PTHREAD_COND_INITIALIZER;
 static struct oz_list reapers = {&reapers, &reapers};
@@ -97,8 +96,8 @@ static char *look_in(const char *dir, const char *name)
     return found;
 }
 
-/* Found from where the library is, so that it may be moved. Not in any parent directory, though:
- * that may be everybody's, such as /tmp, and with it what lies there. */
+/* Found from where the library is, so that it may be moved. Not in any parent directory, though: that may be
+ * everybody's, such as /tmp, and with it what lies there. */
 static char *find_helper(void)
 {
     static const char here;
@@ -129,8 +128,7 @@ static char *choose_helper(const odezk_config *config)
     return strcmp(path, "auto") == 0 ? find_helper() : oz_strdup(path);
 }
 
-/* The first process of a container has all others killed with it, and would have to wait for
- * orphans. */
+/* The first process of a container has all others killed with it, and would have to wait for orphans. */
 static bool wanted(const odezk_config *config)
 {
     return strcmp(odezk_config_get(config, "crash-leave"), "true") == 0 && getpid() != 1;

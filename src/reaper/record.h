@@ -1,5 +1,5 @@
-/* What a handle tells its helper: one struct a message, over a socket that keeps messages apart.
- * Only the newest counts. */
+/* What a handle tells its helper: one struct a message, over a socket that keeps messages apart. Only the newest
+ * counts. */
 #ifndef OZ_RECORD_H
 #define OZ_RECORD_H
 

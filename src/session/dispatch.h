@@ -1,6 +1,6 @@
-/* The dispatcher: one thread that runs all state machines of a handle, one message or timer at a time.
- * Other threads only post messages. The same loop, without timers, runs the user's callbacks on a thread of
- * their own, so that a slow callback delays neither a lease write nor a take-over. */
+/* The dispatcher: one thread that runs all state machines of a handle, one message or timer at a time. Other threads
+ * only post messages. The same loop, without timers, runs the user's callbacks on a thread of their own, so that a slow
+ * callback delays neither a lease write nor a take-over. */
 #ifndef OZ_DISPATCH_H
 #define OZ_DISPATCH_H
 
@@ -15,8 +15,8 @@ struct oz_msg {
 
 struct oz_dispatch;
 
-/* Makes a dispatcher; with `name` it runs on a thread of that name (at most 15 characters), with NULL
- * only when oz_dispatch_step() is called. NULL when the system has no thread, descriptor or memory left. */
+/* Makes a dispatcher; with `name` it runs on a thread of that name (at most 15 characters), with NULL only when
+ * oz_dispatch_step() is called. NULL when the system has no thread, descriptor or memory left. */
 struct oz_dispatch *oz_dispatch_new(const char *name);
 
 /* Any thread. Messages run in the order in which they were posted. Never fails: the memory is the caller's. */

@@ -7,9 +7,9 @@
 
 struct oz_resolver;
 
-/* Looks up the servers of a connect string and calls back on the dispatcher, not before this returns: with the
- * hosts as the C client wants them (chroot included), or with NULL and a sentence that says why not. Names that need a
- * look-up are looked up on a thread of their own, as that may block for long. NULL when out of memory. */
+/* Looks up the servers of a connect string and calls back on the dispatcher, not before this returns: with the hosts as
+ * the C client wants them (chroot included), or with NULL and a sentence that says why not. Names that need a look-up
+ * are looked up on a thread of their own, as that may block for long. NULL when out of memory. */
 struct oz_resolver *oz_resolve(struct oz_dispatch *d, const char *servers,
                                void (*done)(void *arg, const char *hosts, const char *why), void *arg);
 
