@@ -8,7 +8,7 @@
  * Then the session lives at least until sent(V) + timeout on the leader's clock. A request can be one's V, another's X
  * and a third one's W at once.
  *
- * Written by the dispatcher's thread; oz_lease_holds() may be asked by any thread. */
+ * Written by the dispatcher's thread; oz_lease_end() may be asked by any thread. */
 #ifndef OZ_LEASE_H
 #define OZ_LEASE_H
 

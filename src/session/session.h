@@ -5,6 +5,7 @@
 #ifndef OZ_SESSION_H
 #define OZ_SESSION_H
 
+#include "base/clock.h"
 #include "base/list.h"
 #include "base/map.h"
 #include "session/dispatch.h"
@@ -13,6 +14,8 @@
 #include <odezk/cluster.h>
 
 struct oz_session;
+
+#define OZ_RETRY_AFTER (100 * OZ_MS) /* before what has failed is tried again */
 
 /* ---- its life ---- */
 
@@ -53,10 +56,14 @@ void oz_session_fail(struct oz_session *s, const char *why);
 /* After `closed` was called, or before any start. NULL does nothing. */
 void oz_session_free(struct oz_session *s);
 
+/* ---- its timers ---- */
+
+struct oz_timers *oz_session_timers(struct oz_session *s);
+/* Arms, or re-arms, one of them, to fire after so many nanoseconds. */
+void oz_session_later(struct oz_session *s, struct oz_timer *timer, int64_t delay, void (*fire)(void *), void *arg);
+
 /* ---- what is known of it ---- */
 
-struct oz_dispatch *oz_session_dispatch(struct oz_session *s);
-struct oz_timers *oz_session_timers(struct oz_session *s);
 int64_t oz_session_id(const struct oz_session *s); /* 0 when there is none */
 bool oz_session_connected(const struct oz_session *s);
 bool oz_session_granting(const struct oz_session *s);    /* connected or not: the lease is held */
@@ -89,8 +96,10 @@ struct oz_op *oz_submit(struct oz_session *s, const struct oz_request *request, 
  * connection: it is a write, and all writes pass the leader in order. (A sync is none: a leader answers it before what
  * it has not committed yet.) Repeated until it is certain. NULL when out of memory. */
 struct oz_op *oz_barrier(struct oz_session *s, oz_op_cb cb, void *owner);
-/* The callback will not come. NULL does nothing. */
+/* The callback will not come, and the request is not repeated. NULL does nothing. */
 void oz_op_detach(struct oz_op *op);
+/* A callback for a request whose answer nobody needs, but which has to be done: without one it is not repeated. */
+void oz_ignore_reply(void *owner, const struct oz_reply *reply);
 
 /* ---- watches ---- */
 
