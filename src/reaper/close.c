@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #define AT_MOST (5 * OZ_SECOND)
-#define NEXT_AFTER (30 * OZ_MS) /* a server that has not answered by then gets company */
+#define NEXT_AFTER (30 * OZ_MS) /* then the next server is tried as well */
 #define CHECK_WITHIN OZ_SECOND
 #define CHECK_TIMEOUT_MS 4000
 #define HOSTS 64
@@ -133,7 +133,7 @@ static struct attempt *end_session(void)
     return done;
 }
 
-/* The C client does not tell whether its last request was done; so look, with other eyes. */
+/* The C client does not tell whether its last request was done: look, with a session of our own. */
 static bool member_is_gone(char *host)
 {
     struct attempt check = {.host = host};
@@ -177,7 +177,8 @@ static bool split_hosts(void)
     }
     if (count == 0)
         return false;
-    getrandom(&start, sizeof start, GRND_NONBLOCK); /* a whole machine's dead shall not all go to one server */
+    getrandom(&start, sizeof start,
+              GRND_NONBLOCK); /* so that the helpers of a whole machine do not all go to one server */
     next = start % count;
     return true;
 }

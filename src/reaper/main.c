@@ -1,5 +1,5 @@
-/* odezk-reaper: waits, small and still, for the death of the process that it was started by. When that is proven, it
- * becomes the program that ends the session; until then it never touches the network.
+/* odezk-reaper: waits for the death of the process that it was started by. When that is proven, it becomes the
+ * program that ends the session; until then it never touches the network.
  *
  * It uses nothing but libc, so that waiting costs next to no memory. */
 #include "reaper/record.h"
@@ -59,8 +59,8 @@ static bool read_record(void)
     return true;
 }
 
-/* An end of the socket alone proves nothing, the program may have been replaced by exec(); nor does the end of the
- * process, a child may hold the socket. Once one has come the other is waited for until the session must have ended by
+/* The end of the socket alone proves nothing, the program may have been replaced by exec(); nor does the end of the
+ * process, a child may hold the socket. After one of them the other is waited for, until the session must have ended by
  * itself. */
 static bool parent_is_dead(void)
 {
@@ -84,7 +84,7 @@ static bool parent_is_dead(void)
     return record.session != 0;
 }
 
-/* By a file that is in memory only: arguments and environment can be read by others. */
+/* In a file that is in memory only: others can read arguments and environment. */
 static bool hand_over(void)
 {
     int fd = memfd_create("record", 0);

@@ -33,7 +33,7 @@ struct oz_reaper {
 
 /* ---- fork ---- */
 
-/* A child has our end of each socket as well. Until it closed them no helper would believe in our death. */
+/* A child has our end of each socket as well: as long as it keeps them no helper would take us for dead. */
 static pthread_mutex_t ends_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t started = PTHREAD_COND_INITIALIZER;
 static struct oz_list reapers = {&reapers, &reapers};
@@ -96,8 +96,8 @@ static char *look_in(const char *dir, const char *name)
     return found;
 }
 
-/* Found from where the library is, so that it may be moved. Not in any parent directory, though: that may be
- * everybody's, such as /tmp, and with it what lies there. */
+/* Found from where the library is, so that an installation may be moved. Never searched for further up: a directory
+ * there may be everybody's, such as /tmp. */
 static char *find_helper(void)
 {
     static const char here;
@@ -128,7 +128,7 @@ static char *choose_helper(const odezk_config *config)
     return strcmp(path, "auto") == 0 ? find_helper() : oz_strdup(path);
 }
 
-/* The first process of a container has all others killed with it, and would have to wait for orphans. */
+/* Not for the first process of a container: the helper would be killed with it, and be its child to wait for. */
 static bool wanted(const odezk_config *config)
 {
     return strcmp(odezk_config_get(config, "crash-leave"), "true") == 0 && getpid() != 1;
@@ -136,13 +136,16 @@ static bool wanted(const odezk_config *config)
 
 /* ---- starting the helper ---- */
 
-static void complain(const char *what, int error)
+/* Once in a process is enough. */
+static void complain(const struct oz_reaper *r, const char *why)
 {
     static atomic_flag said = ATOMIC_FLAG_INIT;
 
     if (!atomic_flag_test_and_set(&said))
-        oz_warn("reaper", "%s: %s; a crash of this node will be noticed by the session timeout only", what,
-                strerror(error));
+        oz_warn("reaper",
+                "cannot start the helper process %s: %s; a crash of this node will be noticed only after the session "
+                "timeout",
+                r->helper, why);
 }
 
 static void finish_start(struct oz_reaper *r)
@@ -155,14 +158,14 @@ static void finish_start(struct oz_reaper *r)
     pthread_mutex_unlock(&ends_lock);
 }
 
-/* On a thread of its own: to load a program takes as long as the disk does. */
+/* On a thread of its own: loading a program may have to wait for the disk. */
 static void *start_helper(void *arg)
 {
     struct oz_reaper *r = arg;
     int error = oz_launch(r->helper, r->helper_socket, r->pidfd);
 
     if (error)
-        complain(r->helper, error);
+        complain(r, strerror(error));
     finish_start(r);
     return NULL;
 }
@@ -175,7 +178,7 @@ static void wait_for_start(struct oz_reaper *r)
     pthread_mutex_unlock(&ends_lock);
 }
 
-/* A pidfd means this process and no other, whatever becomes of its number. */
+/* A pidfd, because the number of a process may be used again. */
 static int make_ends(struct oz_reaper *r)
 {
     int ends[2] = {-1, -1}, pidfd, error = 0;
@@ -211,7 +214,7 @@ static void start(struct oz_reaper *r)
     if (!error)
         error = oz_thread_start(NULL, start_helper, r);
     if (error) {
-        complain("no helper process", error);
+        complain(r, strerror(error));
         close_socket(r);
         finish_start(r);
     }
@@ -219,7 +222,7 @@ static void start(struct oz_reaper *r)
 
 /* ---- telling it ---- */
 
-/* What does not find room is not waited for: nothing reads there. False: nobody ever will. */
+/* Never waits: a full socket is a helper that does not read. False: there is none any more. */
 static bool tell(const struct oz_reaper *r)
 {
     if (r->socket < 0)
@@ -230,7 +233,7 @@ static bool tell(const struct oz_reaper *r)
 static bool remember(struct oz_reaper *r, const struct oz_identity *identity, const char *hosts)
 {
     if (strlen(hosts) >= sizeof r->record.hosts) {
-        complain("the list of servers", ENAMETOOLONG);
+        complain(r, "the list of servers is too long");
         return false;
     }
     r->record.timeout_ms = identity->timeout_ms;

@@ -1,6 +1,7 @@
 #include "session/resolve.h"
 
 #include "base/buf.h"
+#include "base/list.h"
 #include "base/mem.h"
 #include "base/thread.h"
 #include "config/servers.h"
@@ -44,7 +45,7 @@ static void add_addresses(struct oz_resolver *r, const struct addrinfo *list, ui
     }
 }
 
-/* Whether all names could be treated. With AI_NUMERICHOST false means: some need a look-up. */
+/* False only with AI_NUMERICHOST: some names are no addresses and have to be looked up. */
 static bool look_up(struct oz_resolver *r, int flags)
 {
     size_t i;
@@ -59,7 +60,7 @@ static bool look_up(struct oz_resolver *r, int flags)
             freeaddrinfo(list);
         } else if (flags & AI_NUMERICHOST) {
             return false;
-        } else { /* the others may do */
+        } else { /* the others may be enough */
             snprintf(r->why, sizeof r->why, "cannot look up %.100s: %s", host, gai_strerror(rc));
         }
     }
@@ -76,7 +77,7 @@ static void finish_hosts(struct oz_resolver *r)
 
 static void answer(struct oz_msg *msg)
 {
-    struct oz_resolver *r = (struct oz_resolver *)msg;
+    struct oz_resolver *r = oz_container(msg, struct oz_resolver, msg);
     bool good = r->hosts.len && !oz_buf_failed(&r->hosts);
     bool cancelled;
 
