@@ -186,7 +186,7 @@ static int create_thread(void)
 {
     int err;
 
-    pthread_mutex_lock(&lock); /* a thread may come late that saw the log open before */
+    pthread_mutex_lock(&lock); /* a thread that saw the log open earlier may be in submit() */
     shared.stop = shared.ended = false;
     shared.repeats = (struct oz_repeats){0};
     pthread_mutex_unlock(&lock);

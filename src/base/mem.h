@@ -1,4 +1,4 @@
-/* Allocation with one seam, so that tests can make every allocation fail once. */
+/* All memory is allocated here, so that tests can make each allocation fail. */
 #ifndef OZ_MEM_H
 #define OZ_MEM_H
 

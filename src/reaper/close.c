@@ -59,7 +59,7 @@ static void on_reply(void *ctx, void *token, const struct oz_reply *reply)
     sem_post(&news);
 }
 
-/* NULL: a session of our own. */
+/* Resumes that session; NULL: begins one of our own. */
 static void open_attempt(struct attempt *a, const struct oz_identity *resume, int timeout_ms)
 {
     static const struct oz_port_events events = {on_state, on_watch, on_reply};
@@ -116,7 +116,8 @@ static void try_next_server(void)
     explicit_bzero(&dead, sizeof dead);
 }
 
-/* Ends the session wherever it was resumed. The attempt that did so, or that was told that it is over; or NULL. */
+/* Ends the session on all servers that have resumed it. Returns an attempt that did so, or that was told that the
+ * session is over; else NULL. */
 static struct attempt *end_session(void)
 {
     struct attempt *done = NULL;
@@ -177,8 +178,8 @@ static bool split_hosts(void)
     }
     if (count == 0)
         return false;
-    getrandom(&start, sizeof start,
-              GRND_NONBLOCK); /* so that the helpers of a whole machine do not all go to one server */
+    /* By chance, so that the helpers of a whole machine do not all go to one server. */
+    getrandom(&start, sizeof start, GRND_NONBLOCK);
     next = start % count;
     return true;
 }

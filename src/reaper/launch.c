@@ -37,7 +37,7 @@ struct launch {
     _Alignas(16) char stacks[2][STACK];
 };
 
-/* Whatever number a descriptor has now, 0 and 1 included. */
+/* Both descriptors may have any number now, even 0 or 1. */
 PLAIN static bool place(int socket, int pidfd)
 {
     long a = syscall(SYS_fcntl, socket, F_DUPFD, 2), b = syscall(SYS_fcntl, pidfd, F_DUPFD, 2);
@@ -78,7 +78,7 @@ static int run(struct launch *l)
     return l->error;
 }
 
-/* Nothing of the environment is the helper's business but where its libraries are. */
+/* All that the helper needs of the environment is where its libraries are. */
 static char *library_path(void)
 {
     const char *path = getenv("LD_LIBRARY_PATH");

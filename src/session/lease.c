@@ -47,7 +47,7 @@ static void prove(struct oz_lease *l, int64_t sent)
     memmove(l->told, l->told + i + 1, (size_t)l->told_count * sizeof l->told[0]);
 }
 
-/* As an X. The older of two stays until it is proven: were it replaced over and over, none would ever be. */
+/* As an X. Of two the older stays until it is proven: if newer ones kept replacing it, none ever would be. */
 static void tell(struct oz_lease *l, int64_t sent, int64_t acked)
 {
     int i = l->active_count - 1;

@@ -1,5 +1,5 @@
-/* The ZooKeeper port: the few asynchronous requests that odezk makes of a ZooKeeper client. zkport.c implements it
- * with the C client; unit tests implement it with a script. */
+/* The ZooKeeper port: the few asynchronous requests that odezk makes of a ZooKeeper client. zkport.c implements it with
+ * the C client; unit tests implement it with a script. */
 #ifndef OZ_PORT_H
 #define OZ_PORT_H
 
@@ -102,8 +102,8 @@ struct oz_port_class {
     void (*identity)(void *port, struct oz_identity *out);
     /* The numeric address, without the port, of the server that we are connected to. */
     bool (*peer)(void *port, char *address, size_t size);
-    /* Changes the list of servers; the session stays. A connection to a server that is in it no more is moved as soon
-     * as another request is submitted. */
+    /* Changes the list of servers; the session stays. A connection to a server that is not in it any more is moved as
+     * soon as another request is submitted. */
     bool (*set_hosts)(void *port, const char *hosts);
     /* Ends the session if a server can be reached; may block for 5 seconds. Not from within an event. */
     void (*close)(void *port);

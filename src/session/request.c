@@ -211,7 +211,7 @@ static void op_replied(struct oz_msg *msg)
 
 /* ---- sending ---- */
 
-/* False: the client does not take it; it stays in no list. */
+/* False: the client does not take it, and it is in no list. */
 static bool send_op(struct oz_session *s, struct oz_op *op)
 {
     struct oz_conn *conn = s->conn;
@@ -242,7 +242,7 @@ void oz_session_flush(struct oz_session *s)
             finish_with(op, OZ_UNKNOWN);
             continue;
         }
-        if (!send_op(s, op)) { /* its place is before the others */
+        if (!send_op(s, op)) { /* it stays the first */
             oz_list_prepend(&s->parked, node);
             flush_later(s);
             return;

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Shared by the dispatcher and, if there is one, the looking-up thread; the last of the two frees it. */
+/* Shared by the dispatcher and, if there is one, the thread that looks names up; the last of the two frees it. */
 struct oz_resolver {
     struct oz_msg msg;
     struct oz_dispatch *dispatch;

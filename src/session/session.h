@@ -1,5 +1,5 @@
-/* The session: the single source of liveness. It keeps one ZooKeeper session alive, replaces it by a new generation
- * when the servers ended it, carries requests over lost connections, and holds the lease.
+/* The session, the only place that knows whether we are alive. It keeps one ZooKeeper session alive, replaces it by a
+ * new generation when the servers ended it, carries requests over lost connections, and holds the lease.
  *
  * All functions belong to the dispatcher's thread, unless they say otherwise. */
 #ifndef OZ_SESSION_H
@@ -74,12 +74,12 @@ int oz_session_timeout(const struct oz_session *s); /* milliseconds, as negotiat
 /* What another process needs to resume the session once this one is dead; and where: numeric addresses and chroot. */
 const struct oz_identity *oz_session_identity(const struct oz_session *s);
 const char *oz_session_hosts(const struct oz_session *s); /* "" when there is no session */
-/* When the lease lapses, in nanoseconds of oz_now(). Any thread. Read it before what it guards: the guard is
- * cleared before the lease is ever prolonged past a lapse. */
+/* When the lease lapses, in nanoseconds of oz_now(). Any thread. Read it before what it guards: the guard is cleared
+ * before the lease is ever prolonged past a lapse. */
 int64_t oz_session_lease_end(const struct oz_session *s);
 
-/* Which znode the lease writes go to: called before each write, sets path and data (both valid until the next
- * call) or returns false, and a harmless write elsewhere takes its place. */
+/* Which znode the lease writes go to: called before each write, sets path and data (both valid until the next call) or
+ * returns false, and a harmless write elsewhere takes its place. */
 void oz_session_set_lease_write(struct oz_session *s, bool (*write)(void *arg, const char **path, const char **data),
                                 void *arg);
 
@@ -88,9 +88,9 @@ void oz_session_set_lease_write(struct oz_session *s, bool (*write)(void *arg, c
 struct oz_op;
 typedef void (*oz_op_cb)(void *owner, const struct oz_reply *reply);
 
-/* Sends a request now, or when connected again. The callback comes exactly once, never before this
- * returns: with OZ_UNKNOWN when the connection broke and the request is not to be repeated (`retry`), with OZ_GONE
- * when the session ended. NULL when out of memory: then it does not come. */
+/* Sends a request now, or when connected again. The callback comes exactly once, never before this returns: with
+ * OZ_UNKNOWN when the connection broke and the request is not to be repeated (`retry`), with OZ_GONE when the session
+ * ended. NULL when out of memory: then it does not come. */
 struct oz_op *oz_submit(struct oz_session *s, const struct oz_request *request, oz_op_cb cb, void *owner);
 /* Once this is answered (not with OZ_GONE) a read shows what became of all that the session ever sent, on whatever
  * connection: it is a write, and all writes pass the leader in order. (A sync is none: a leader answers it before what

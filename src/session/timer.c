@@ -26,7 +26,7 @@ static struct oz_timer *meld(struct oz_timer *a, struct oz_timer *b)
     return a;
 }
 
-/* Melds a list of siblings in pairs, then the pairs from the right: what makes the heap cheap. */
+/* In pairs, then the pairs from the right: that order is what makes a pairing heap cheap. */
 static struct oz_timer *meld_siblings(struct oz_timer *first)
 {
     struct oz_timer *pairs = NULL, *root = NULL;

@@ -17,7 +17,7 @@ struct zkport {
     void *ctx;
     bool creator_only;
     pthread_mutex_t lock;
-    struct oz_list calls; /* zookeeper_close() drops completions: what it dropped is freed from here */
+    struct oz_list calls; /* those that zookeeper_close() drops are freed from here */
 };
 
 /* Travels with a request; a multi's results must outlive its completion. */
@@ -91,8 +91,8 @@ static void forget(struct call *call)
     free(call);
 }
 
-/* A server that took a client's session over while another ended it answers for good that it is expired, and never
- * breaks the connection. */
+/* A server to which the session moved while another server ended it answers every request with "expired", but never
+ * closes the connection. */
 static void finish(struct call *call, int rc, struct oz_reply *reply)
 {
     reply->rc = translate(rc);
@@ -159,7 +159,8 @@ static void on_string(int rc, const char *value, const void *data)
     on_void(rc, data);
 }
 
-/* One function and one context for all watches of a session: distinct ones make session events quadratic. */
+/* One function and one context for all watches of a session: with many of them the cost of a session event is
+ * quadratic. */
 static void on_watch(zhandle_t *zh, int type, int state, const char *path, void *ctx)
 {
     struct zkport *port = ctx;
