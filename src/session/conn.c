@@ -186,6 +186,7 @@ static void open_conn(struct oz_session *s, const char *hosts)
     }
     s->conns++;
     oz_session_watch_addresses(s);
+    oz_silence_connecting(s);
 }
 
 static void resolved(void *arg, const char *hosts, const char *why)

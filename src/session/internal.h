@@ -11,7 +11,7 @@
 
 #define OZ_LISTENERS 8
 #define OZ_CONN_STATES 16
-#define OZ_NOWHERE_SIZE 512
+#define OZ_NOWHERE_SIZE (512 + 32) /* the longest base, and a name below it */
 
 /* One client of the servers. It outlives its session until all its threads are gone. */
 struct oz_conn {
@@ -64,7 +64,8 @@ struct oz_session {
     struct oz_timer resolve_timer;
 
     /* request.c, watch.c */
-    struct oz_list parked; /* requests that wait for a connection, in order */
+    struct oz_list parked; /* requests that wait for a connection, or for others to be answered; in order */
+    struct oz_list bulk;   /* the same, of those that may come in thousands: after the others */
     struct oz_timer flush_timer;
     struct oz_map watches;
 
@@ -75,14 +76,15 @@ struct oz_session {
     int64_t brief_end; /* a lease that ends here is too short to grant anything by */
     int64_t period;
     int lease_pending;
-    int64_t waits_since; /* for an answer to a lease write */
+    int64_t waits_since; /* for any answer */
     bool slow_told;      /* once a session is enough */
     struct oz_timer lapse_timer, lease_timer;
     bool (*lease_write)(void *arg, const char **path, const char **data);
     void *lease_write_arg;
 
     /* silence.c */
-    struct oz_timer silence_timer;
+    struct oz_timer silence_timer, connect_timer;
+    int64_t patience; /* with a server that takes the connection and does not answer */
     bool silence_late;
     int64_t moved_at, may_move, move_pause; /* when the next silent server may be left, and how long after that */
 
@@ -162,6 +164,8 @@ void oz_renewal_lose(struct oz_session *s, const char *why);
 
 /* Looks whether the server answers, for as long as there are requests in flight. */
 void oz_silence_watch(struct oz_session *s);
+/* Looks whether a server takes the connection. */
+void oz_silence_connecting(struct oz_session *s);
 /* It has answered a request. */
 void oz_silence_answered(struct oz_session *s, int64_t sent, int64_t acked);
 /* False: the client was told to leave a silent server, and is still there. */

@@ -27,6 +27,17 @@ void oz_lease_start(struct oz_lease *l, int64_t timeout, int64_t lag, int64_t ma
     extend(l, since);
 }
 
+void oz_lease_shorten(struct oz_lease *l, int64_t timeout, int64_t lag, int64_t margin)
+{
+    int64_t end = l->newest_write + timeout - margin;
+
+    l->timeout = timeout;
+    l->lag = lag;
+    l->margin = margin;
+    if (end < oz_lease_end(l))
+        atomic_store_explicit(&l->end, end, memory_order_release);
+}
+
 void oz_lease_reconnected(struct oz_lease *l)
 {
     forget(l);

@@ -39,6 +39,10 @@ void oz_lease_start(struct oz_lease *l, int64_t timeout, int64_t lag, int64_t ma
  * sent; but earlier requests passed through another follower, and prove nothing to the new one. */
 void oz_lease_reconnected(struct oz_lease *l);
 
+/* The same session on a connection that was granted less time: the servers count by that from now on. A longer one
+ * changes nothing, as a new leader counts by what was granted first. */
+void oz_lease_shorten(struct oz_lease *l, int64_t timeout, int64_t lag, int64_t margin);
+
 /* A write or a sync was acknowledged. */
 void oz_lease_acked(struct oz_lease *l, int64_t sent, int64_t acked, bool write);
 

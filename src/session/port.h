@@ -48,6 +48,7 @@ struct oz_request {
     bool versioned; /* SET, DELETE, CHECK: only if the node has this version */
     int32_t version;
     bool watch;                     /* GET, CHILDREN: be told of the next change of this path */
+    bool bulk;                      /* waits behind all that is not: there may be thousands of these */
     bool retry;                     /* harmless when done twice: the session repeats it until the outcome is known */
     const struct oz_request *items; /* MULTI: CREATE, DELETE, SET, CHECK */
     size_t count;
@@ -102,8 +103,9 @@ struct oz_port_class {
     void (*identity)(void *port, struct oz_identity *out);
     /* The numeric address, without the port, of the server that we are connected to. */
     bool (*peer)(void *port, char *address, size_t size);
-    /* Changes the list of servers; the session stays. A connection to a server that is not in it any more is moved as
-     * soon as another request is submitted. */
+    /* The same of a server that does not answer yet. May be NULL, if that is not known. */
+    bool (*trying)(void *port, char *address, size_t size);
+    /* Changes the list of servers; the session stays. A connection to a server that is not in it any more is moved. */
     bool (*set_hosts)(void *port, const char *hosts);
     /* Ends the session if a server can be reached; may block for 5 seconds. Not from within an event. */
     void (*close)(void *port);

@@ -59,9 +59,8 @@ static void lease_answered(void *owner, const struct oz_reply *reply)
 {
     struct oz_session *s = owner;
 
+    (void)reply;
     s->lease_pending--;
-    if (reply->rc != OZ_UNKNOWN)
-        s->waits_since = oz_now();
 }
 
 static void send_write(struct oz_session *s)
@@ -145,7 +144,7 @@ void oz_session_set_lease_write(struct oz_session *s, bool (*write)(void *arg, c
  * ticks, so a quarter of that is at least half a tick. */
 static void check_lease(struct oz_session *s, int64_t timeout, int64_t *lag, int64_t *margin)
 {
-    if (*lag + *margin + s->period >= timeout) {
+    if (*lag + *margin + 2 * s->period >= timeout) { /* as the configuration is checked */
         *lag = timeout / OZ_LEASE_LAG_PART;
         *margin = timeout / OZ_LEASE_MARGIN_PART;
         s->period = timeout / OZ_LEASE_WRITE_PART;
@@ -160,26 +159,47 @@ static void check_lease(struct oz_session *s, int64_t timeout, int64_t *lag, int
     }
 }
 
+/* What the settings make of the granted timeout. */
+static void fit_lease(struct oz_session *s, int64_t timeout, int64_t *lag, int64_t *margin)
+{
+    *lag = s->lag_ms >= 0 ? s->lag_ms * OZ_MS : timeout / OZ_LEASE_LAG_PART;
+    *margin = s->margin_ms >= 0 ? s->margin_ms * OZ_MS : timeout / OZ_LEASE_MARGIN_PART;
+    s->period = s->period_ms >= 0 ? s->period_ms * OZ_MS : timeout / OZ_LEASE_WRITE_PART;
+    if (*margin < timeout / OZ_LEASE_MARGIN_PART)
+        *margin = timeout / OZ_LEASE_MARGIN_PART;
+    check_lease(s, timeout, lag, margin);
+}
+
 void oz_renewal_start(struct oz_session *s)
 {
-    int64_t timeout = s->identity.timeout_ms * OZ_MS;
-    int64_t lag = s->lag_ms >= 0 ? s->lag_ms * OZ_MS : timeout / OZ_LEASE_LAG_PART;
-    int64_t margin = s->margin_ms >= 0 ? s->margin_ms * OZ_MS : timeout / OZ_LEASE_MARGIN_PART;
+    int64_t timeout = s->identity.timeout_ms * OZ_MS, lag, margin;
 
-    s->period = s->period_ms >= 0 ? s->period_ms * OZ_MS : timeout / OZ_LEASE_WRITE_PART;
-    if (margin < timeout / OZ_LEASE_MARGIN_PART)
-        margin = timeout / OZ_LEASE_MARGIN_PART;
-    check_lease(s, timeout, &lag, &margin);
+    fit_lease(s, timeout, &lag, &margin);
     s->lease_pending = 0;
     s->slow_told = false;
     s->brief_end = 0;
     oz_lease_start(&s->lease, timeout, lag, margin, s->conn->opened);
 }
 
+/* Each connection is granted a timeout anew, and servers may be set up differently. */
+static void shorten_lease(struct oz_session *s)
+{
+    int64_t timeout = s->identity.timeout_ms * OZ_MS, lag, margin;
+
+    if (timeout >= s->lease.timeout)
+        return;
+    oz_warn("session",
+            "this server grants a session timeout of %d ms only, less than the one before: the lease is shorter",
+            s->identity.timeout_ms);
+    fit_lease(s, timeout, &lag, &margin);
+    oz_lease_shorten(&s->lease, timeout, lag, margin);
+}
+
 void oz_renewal_resume(struct oz_session *s)
 {
     int64_t end;
 
+    shorten_lease(s);
     check_lapse(s);
     s->waits_since = oz_now();
     oz_lease_reconnected(&s->lease);

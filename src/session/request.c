@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define IN_FLIGHT 1000 /* more only queues up in the server, and far more would break the C client's pipe */
+#define RESERVED 100   /* of those, not for bulk */
 
 struct oz_op {
     struct oz_msg msg; /* carries the reply to the dispatcher */
@@ -158,7 +159,8 @@ static bool passed_leader(const struct oz_op *op)
     case OZ_SET:
     case OZ_MULTI:
     case OZ_SYNC:
-        return op->reply.rc != OZ_UNKNOWN && op->reply.rc != OZ_GONE && op->reply.rc != OZ_FAILED;
+        return op->reply.rc != OZ_UNKNOWN && op->reply.rc != OZ_GONE && op->reply.rc != OZ_FAILED &&
+               op->reply.rc != OZ_DENIED; /* the client itself may say so */
     default:
         return false;
     }
@@ -175,12 +177,18 @@ static void flush_later(struct oz_session *s)
         oz_session_later(s, &s->flush_timer, OZ_RETRY_AFTER, flush_now, s);
 }
 
+/* Where a request waits for its turn. */
+static struct oz_list *list_of(struct oz_session *s, const struct oz_op *op)
+{
+    return op->request.bulk ? &s->bulk : &s->parked;
+}
+
 static void repeat(struct oz_session *s, struct oz_op *op)
 {
     free(op->reply_memory);
     op->reply_memory = NULL;
     op->conn = NULL;
-    oz_list_append(&s->parked, &op->link);
+    oz_list_append(list_of(s, op), &op->link);
     flush_later(s);
 }
 
@@ -192,6 +200,8 @@ static void op_replied(struct oz_msg *msg)
 
     oz_list_remove(&op->link);
     conn->in_flight--;
+    if (op->reply.rc != OZ_UNKNOWN)
+        s->waits_since = oz_now();
     if (op->answered) {
         free_op(op);
         return;
@@ -205,7 +215,7 @@ static void op_replied(struct oz_msg *msg)
         return;
     }
     finish_op(op);
-    if (!oz_list_empty(&s->parked) && !s->flush_timer.armed)
+    if (!s->flush_timer.armed)
         oz_session_flush(s);
 }
 
@@ -229,12 +239,24 @@ static bool send_op(struct oz_session *s, struct oz_op *op)
     return false;
 }
 
+/* The next request to be sent, taken out of its list. */
+static struct oz_list *next_to_send(struct oz_session *s)
+{
+    struct oz_list *node = NULL;
+
+    if (s->connected && s->conn->in_flight < IN_FLIGHT)
+        node = oz_list_pop(&s->parked);
+    if (!node && s->connected && s->conn->in_flight < IN_FLIGHT - RESERVED)
+        node = oz_list_pop(&s->bulk);
+    return node;
+}
+
 void oz_session_flush(struct oz_session *s)
 {
     struct oz_list *node;
 
     oz_timer_clear(s->timers, &s->flush_timer);
-    while (s->connected && s->conn->in_flight < IN_FLIGHT && (node = oz_list_pop(&s->parked)) != NULL) {
+    while ((node = next_to_send(s)) != NULL) {
         struct oz_op *op = oz_container(node, struct oz_op, link);
 
         /* It was meant for a connection that is gone. */
@@ -243,7 +265,7 @@ void oz_session_flush(struct oz_session *s)
             continue;
         }
         if (!send_op(s, op)) { /* it stays the first */
-            oz_list_prepend(&s->parked, node);
+            oz_list_prepend(list_of(s, op), node);
             flush_later(s);
             return;
         }
@@ -269,8 +291,8 @@ struct oz_op *oz_submit(struct oz_session *s, const struct oz_request *request, 
         oz_dispatch_post(s->dispatch, &op->msg);
         return op;
     }
-    oz_list_append(&s->parked, &op->link);
-    if (s->parked.next == &op->link && !s->flush_timer.armed)
+    oz_list_append(list_of(s, op), &op->link);
+    if (!s->flush_timer.armed)
         oz_session_flush(s);
     return op;
 }
@@ -298,6 +320,7 @@ void oz_session_fail_ops(struct oz_session *s, struct oz_conn *conn)
 
     oz_list_init(&parked);
     oz_list_splice(&parked, &s->parked);
+    oz_list_splice(&parked, &s->bulk);
     oz_timer_clear(s->timers, &s->flush_timer);
     oz_list_each_safe(node, tmp, &conn->ops) {
         struct oz_op *op = oz_container(node, struct oz_op, link);

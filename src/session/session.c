@@ -28,6 +28,7 @@ struct oz_session *oz_session_new(const struct oz_session_options *options)
     s->state = ODEZK_SESSION_CONNECTING;
     s->loss = "session";
     oz_list_init(&s->parked);
+    oz_list_init(&s->bulk);
     s->servers = oz_strdup(odezk_config_get(config, "servers"));
     s->auth = oz_strdup(odezk_config_get(config, "auth"));
     s->root = oz_strdup(odezk_config_get(config, "base"));
@@ -185,16 +186,18 @@ static void port_connected(struct oz_session *s)
     bool first = s->identity.id == 0;
 
     oz_timer_clear(s->timers, &s->resolve_timer);
+    oz_timer_clear(s->timers, &s->connect_timer);
     s->connected = true;
     s->port->identity(s->conn->port, &s->identity);
     if (first) {
         check_chroot(s);
         return;
     }
+    if (s->up)
+        oz_renewal_resume(s);
     oz_session_flush(s);
     if (!s->up)
         return;
-    oz_renewal_resume(s);
     oz_session_set_state(s, ODEZK_SESSION_CONNECTED, NULL);
     oz_session_tell(s, OZ_RESUMED);
     oz_renewal_run(s);
@@ -209,6 +212,7 @@ void oz_session_cut(struct oz_session *s)
     oz_timer_clear(s->timers, &s->lease_timer);
     oz_timer_clear(s->timers, &s->silence_timer);
     oz_session_watch_addresses(s);
+    oz_silence_connecting(s);
     if (!s->up)
         return;
     oz_session_set_state(s, ODEZK_SESSION_SUSPENDED, NULL);
@@ -231,6 +235,7 @@ static void end_session(struct oz_session *s, const char *loss)
     oz_timer_clear(s->timers, &s->lease_timer);
     oz_timer_clear(s->timers, &s->silence_timer);
     oz_timer_clear(s->timers, &s->resolve_timer);
+    oz_timer_clear(s->timers, &s->connect_timer);
     oz_timer_clear(s->timers, &s->fail_timer);
     oz_resolve_cancel(s->resolver);
     s->resolver = NULL;

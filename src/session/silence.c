@@ -4,8 +4,13 @@
 #include "base/clock.h"
 #include "base/log.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* How long the first server may take for a connection. */
+#define PATIENCE_MIN (500 * OZ_MS)
+#define PATIENCE_MAX (2 * OZ_SECOND)
 
 /* The list without the servers at one address: the C client cannot tell those apart. NULL when nothing is left, or out
  * of memory. */
@@ -43,36 +48,39 @@ void oz_silence_answered(struct oz_session *s, int64_t sent, int64_t acked)
         s->may_move = 0;
 }
 
+/* Leaves the client only the other servers. False when there are none, or this is none of ours. */
+static bool leave(struct oz_session *s, const char *address)
+{
+    char *hosts = hosts_without(s->conn->all, address);
+
+    if (!hosts || strcmp(hosts, s->conn->all) == 0 || !s->port->set_hosts(s->conn->port, hosts)) {
+        free(hosts);
+        return false;
+    }
+    free(s->conn->hosts);
+    s->conn->hosts = hosts;
+    s->conn->fewer = true;
+    snprintf(s->conn->left, sizeof s->conn->left, "%s", address);
+    s->conn->left_at = oz_now();
+    return true;
+}
+
 /* Takes the session to another server, long before the client itself would, and before the lease ends. Each move that
  * does not help makes the next one wait longer: when the whole ensemble is slow, moving is no use. */
 static void leave_server(struct oz_session *s)
 {
     int64_t now = oz_now(), timeout = s->identity.timeout_ms * OZ_MS;
     char address[64];
-    char *hosts;
 
-    if (now < s->may_move || !s->port->peer(s->conn->port, address, sizeof address))
+    if (now < s->may_move || !s->port->peer(s->conn->port, address, sizeof address) || !leave(s, address))
         return;
-    hosts = hosts_without(s->conn->all, address);
-    if (!hosts)
-        return;
+    oz_warn("session", "no answer from %s: moving to another server", address);
     s->move_pause = s->may_move ? 2 * s->move_pause : timeout;
     if (s->move_pause > 10 * timeout)
         s->move_pause = 10 * timeout;
     s->moved_at = now;
     s->may_move = now + s->move_pause;
-    oz_warn("session", "no answer from %s: moving to another server", address);
-    if (s->port->set_hosts(s->conn->port, hosts)) {
-        free(s->conn->hosts);
-        s->conn->hosts = hosts;
-        s->conn->fewer = true;
-        memcpy(s->conn->left, address, sizeof address);
-        s->conn->left_at = now;
-        oz_renewal_write(s); /* it takes a request to wake the client up */
-        oz_session_cut(s);   /* the client itself does not tell */
-    } else {
-        free(hosts);
-    }
+    oz_session_cut(s); /* the client itself does not tell */
 }
 
 static void look(void *arg)
@@ -99,6 +107,33 @@ void oz_silence_watch(struct oz_session *s)
 {
     if (!s->silence_timer.armed)
         look(s);
+}
+
+/* ---- connecting ---- */
+
+static void look_while_connecting(void *arg)
+{
+    struct oz_session *s = arg;
+    char address[64];
+
+    if (s->connected || !s->conn)
+        return;
+    if (s->port->trying && s->port->trying(s->conn->port, address, sizeof address) && leave(s, address))
+        oz_info("session", "%s does not take the connection: trying another server", address);
+    s->patience *= 2;
+    oz_session_later(s, &s->connect_timer, s->patience, look_while_connecting, s);
+}
+
+/* The client itself gives a server two thirds of the session timeout. Each time that no other was better we wait
+ * longer: when all of them are slow, one has to be given the time. */
+void oz_silence_connecting(struct oz_session *s)
+{
+    s->patience = s->timeout_ms * OZ_MS / 8;
+    if (s->patience < PATIENCE_MIN)
+        s->patience = PATIENCE_MIN;
+    if (s->patience > PATIENCE_MAX)
+        s->patience = PATIENCE_MAX;
+    oz_session_later(s, &s->connect_timer, s->patience, look_while_connecting, s);
 }
 
 /* A client that gets the full list back before it has looked at the shorter one stays where it is, without a word. */

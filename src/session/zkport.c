@@ -189,6 +189,14 @@ static void on_session(zhandle_t *zh, int type, int state, const char *path, voi
         port->events->state(port->ctx, OZ_PORT_DISCONNECTED);
 }
 
+/* It takes a request to wake the client up. */
+static void on_wake(int rc, const char *value, const void *data)
+{
+    (void)rc;
+    (void)value;
+    (void)data;
+}
+
 static void on_auth(int rc, const void *data)
 {
     (void)data;
@@ -318,6 +326,7 @@ static bool zk_submit(void *p, const struct oz_request *request, void *token)
     struct zkport *port = p;
     size_t count = request->verb == OZ_MULTI ? request->count : 0;
     struct call *call = oz_alloc(sizeof *call + count * sizeof *call->results);
+    int rc;
 
     if (!call)
         return false;
@@ -328,10 +337,12 @@ static bool zk_submit(void *p, const struct oz_request *request, void *token)
     pthread_mutex_lock(&port->lock);
     oz_list_append(&port->calls, &call->link);
     pthread_mutex_unlock(&port->lock);
-    if (submit(port, request, call) == ZOK)
-        return true;
-    forget(call);
-    return false;
+    rc = submit(port, request, call);
+    if (rc == ZBADARGUMENTS) /* nor will it ever be sent */
+        finish(call, rc, &(struct oz_reply){0});
+    else if (rc != ZOK)
+        forget(call);
+    return rc == ZOK || rc == ZBADARGUMENTS;
 }
 
 static void zk_identity(void *p, struct oz_identity *out)
@@ -354,11 +365,28 @@ static bool zk_peer(void *p, char *address, size_t size)
            getnameinfo((struct sockaddr *)&peer, len, address, (socklen_t)size, NULL, 0, NI_NUMERICHOST) == 0;
 }
 
+/* The client keeps this text in one place for all threads. Whoever uses it must expect that it is none of the servers.
+ */
+static bool zk_trying(void *p, char *address, size_t size)
+{
+    struct zkport *port = p;
+    const char *server = zoo_get_current_server(port->zh), *colon = strrchr(server, ':');
+
+    if (!colon || (size_t)(colon - server) >= size)
+        return false;
+    memcpy(address, server, (size_t)(colon - server));
+    address[colon - server] = '\0';
+    return *address != '\0';
+}
+
 static bool zk_set_hosts(void *p, const char *hosts)
 {
     struct zkport *port = p;
 
-    return zoo_set_servers(port->zh, hosts) == ZOK;
+    if (zoo_set_servers(port->zh, hosts) != ZOK)
+        return false;
+    zoo_async(port->zh, "/", on_wake, NULL);
+    return true;
 }
 
 static void zk_close(void *p)
@@ -373,4 +401,4 @@ static void zk_close(void *p)
     free(port);
 }
 
-const struct oz_port_class oz_zookeeper = {zk_open, zk_submit, zk_identity, zk_peer, zk_set_hosts, zk_close};
+const struct oz_port_class oz_zookeeper = {zk_open, zk_submit, zk_identity, zk_peer, zk_trying, zk_set_hosts, zk_close};
