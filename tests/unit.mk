@@ -1,7 +1,9 @@
 # The session, the recipes and the cluster on a scripted ensemble (tests/unit/fake_zk.h), mostly on virtual time.
 check_LTLIBRARIES = tests/unit/libworld.la
 tests_unit_libworld_la_SOURCES = \
-	tests/unit/check.c tests/unit/check.h tests/unit/fake_zk.c tests/unit/fake_zk.h \
+	tests/unit/check.c tests/unit/check.h tests/unit/fake_zk.h \
+	tests/unit/fake/control.c tests/unit/fake/internal.h tests/unit/fake/link.c tests/unit/fake/port.c \
+	tests/unit/fake/server.c tests/unit/fake/tree.c \
 	tests/unit/rig.c tests/unit/rig.h tests/unit/world.c tests/unit/world.h
 tests_unit_libworld_la_CFLAGS = $(AM_CFLAGS) $(CUNIT_CFLAGS)
 
