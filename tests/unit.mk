@@ -4,7 +4,8 @@ tests_unit_libworld_la_SOURCES = \
 	tests/unit/check.c tests/unit/check.h tests/unit/fake_zk.h \
 	tests/unit/fake/control.c tests/unit/fake/internal.h tests/unit/fake/link.c tests/unit/fake/port.c \
 	tests/unit/fake/server.c tests/unit/fake/tree.c \
-	tests/unit/rig.c tests/unit/rig.h tests/unit/world.c tests/unit/world.h
+	tests/unit/rig.c tests/unit/rig.h tests/unit/world.c tests/unit/world.h tests/unit/world_check.c \
+	tests/unit/world_events.c tests/unit/world_internal.h tests/unit/world_sweep.c
 tests_unit_libworld_la_CFLAGS = $(AM_CFLAGS) $(CUNIT_CFLAGS)
 
 # What the world gives the library in the place of its own: the port, threads, time and chance.
