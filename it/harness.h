@@ -157,7 +157,6 @@ void it_mend_servers(void);
 /* Errors are those of the C client; requests are repeated until the connection is there. */
 struct it_stat {
     int64_t czxid, owner;
-    int children, version;
 };
 enum { IT_OK = 0, IT_NONODE = -101, IT_EXISTS = -110 };
 

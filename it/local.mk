@@ -1,6 +1,7 @@
 # Integration tests against real servers. `make integration` runs them; they are not among those of `make check`.
 IT_HARNESS = \
-	it/claims.c it/events.c it/harness.c it/harness.h it/internal.h it/process.c it/proxy.c it/sandbox.c it/zk.c
+	it/claims.c it/clean.c it/events.c it/harness.c it/harness.h it/internal.h it/process.c it/proxy.c \
+	it/sandbox.c it/zk.c
 IT_COMPILE = $(AM_CFLAGS) $(CUNIT_CFLAGS) $(JANSSON_CFLAGS)
 IT_LINK = $(AM_LDFLAGS) -no-install
 
