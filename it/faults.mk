@@ -14,11 +14,13 @@ it_faults_faults_LDADD = it/libharness.la
 
 # The node's own clock_gettime() and others have to be seen by the libraries.
 it_faults_node_SOURCES = \
-	it/faults/node.c it/faults/record.c it/faults/record.h it/faults/skew.c it/faults/skew.h
+	it/faults/node.c it/faults/node.h it/faults/node_locks.c it/faults/record.c it/faults/record.h it/faults/skew.c \
+	it/faults/skew.h
 it_faults_node_LDFLAGS = $(FAULTS_LINK) -export-dynamic
 it_faults_node_LDADD = libodezk.la
 
-it_faults_proxy_SOURCES = it/faults/proxy.c
+it_faults_proxy_SOURCES = \
+	it/faults/proxy.c it/faults/proxy.h it/faults/proxy_orders.c it/faults/proxy_requests.c
 it_faults_proxy_LDFLAGS = $(FAULTS_LINK)
 
 MINUTES = 60
