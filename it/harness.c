@@ -9,18 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { TICK_MS = 250, KEPT_MAX = 512, ROOT_MAX = 200 };
-
-#if defined(__SANITIZE_THREAD__)
-enum { SLOW = 4 };
-#elif defined(__SANITIZE_ADDRESS__)
-enum { SLOW = 2 };
-#else
-enum { SLOW = 1 };
-#endif
 
 static struct {
     const char *family;
@@ -38,7 +29,7 @@ static struct {
     int log_count;
 } it;
 
-/* ---- memory and time ---- */
+/* ---- memory and notes ---- */
 
 void *it_alloc(size_t size)
 {
@@ -67,41 +58,6 @@ char *it_format(const char *format, ...)
         abort();
     va_end(args);
     return text;
-}
-
-int it_ms(int ms)
-{
-    return ms * SLOW;
-}
-
-int64_t it_now_ms(void)
-{
-    return it_boottime_ns() / 1000000;
-}
-
-bool it_until(int ms, bool (*condition)(void *arg), void *arg)
-{
-    const struct timespec pause = {0, 1000000};
-    const int64_t deadline = it_now_ms() + it_ms(ms);
-
-    while (!condition(arg)) {
-        if (it_now_ms() >= deadline)
-            return condition(arg);
-        nanosleep(&pause, NULL);
-    }
-    return true;
-}
-
-static bool is_past(void *arg)
-{
-    return it_now_ms() >= *(int64_t *)arg;
-}
-
-void it_pass(int ms)
-{
-    int64_t end = it_now_ms() + ms;
-
-    it_until(ms + 1000, is_past, &end);
 }
 
 void it_note(const char *format, ...)
@@ -387,11 +343,12 @@ static void *do_nothing(void *arg)
     return arg;
 }
 
-/* A sanitizer starts a thread of its own with the first one. */
+/* The clock has a thread, and a sanitizer starts one of its own with the first one. */
 static void warm_up(void)
 {
     pthread_t thread;
 
+    it_running_ms();
     if (pthread_create(&thread, NULL, do_nothing, NULL) == 0)
         pthread_join(thread, NULL);
 }

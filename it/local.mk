@@ -4,8 +4,8 @@ IT_LINK = $(AM_LDFLAGS) -no-install
 
 check_LTLIBRARIES += it/libharness.la
 it_libharness_la_SOURCES = \
-	it/claims.c it/clean.c it/events.c it/harness.c it/harness.h it/internal.h it/process.c it/proxy.c \
-	it/sandbox.c it/zk.c
+	it/claims.c it/clean.c it/clock.c it/events.c it/harness.c it/harness.h it/internal.h it/process.c \
+	it/proxy.c it/sandbox.c it/zk.c
 it_libharness_la_CFLAGS = $(IT_COMPILE)
 it_libharness_la_LIBADD = libodezk.la $(CUNIT_LIBS) $(JANSSON_LIBS) $(ZOOKEEPER_LIBS)
 
