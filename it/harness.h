@@ -42,15 +42,8 @@ struct it_test {
 /* Runs the tests, the last of which has no name. Returns the exit code. */
 int it_main(int argc, char **argv, const char *family, const struct it_test *tests);
 
-/* Milliseconds as they should be in this build: instrumented ones are slower. */
-int it_ms(int ms);
 /* Whether --long was given: tests that only gain by time take a minute. */
 bool it_is_long(void);
-int64_t it_now_ms(void);
-/* Waits until the condition holds; false when it did not within the time. */
-bool it_until(int ms, bool (*condition)(void *arg), void *arg);
-/* Where time itself is what is waited for. */
-void it_pass(int ms);
 /* Says something about the test that runs. */
 void it_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
@@ -60,9 +53,24 @@ const char *it_root(void);
 /* A path below the root: valid until the fourth call after it. */
 const char *it_path(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* The session timeouts: one that notices deaths soon, and one that no hiccup of the machine ends.
+/* ---- time (clock.c) ---- */
+
+/* Milliseconds as they should be in this build: instrumented ones are slower. */
+int it_ms(int ms);
+int64_t it_now_ms(void);
+/*
+ * Milliseconds of a clock that stands still while the machine keeps this process from running. For upper bounds: what
+ * took longer by it_now_ms() alone need not be anybody's fault.
  */
-enum { IT_SHORT = 2000, IT_LONG = 8000 };
+int64_t it_running_ms(void);
+/* Waits until the condition holds; false when it did not within the time, by the clock that may stand still. */
+bool it_until(int ms, bool (*condition)(void *arg), void *arg);
+/* Where time itself is what is waited for. */
+void it_pass(int ms);
+
+/* The session timeouts: one that notices deaths soon, one that also outlives two seconds in which the machine stands
+ * still, and one that no hiccup ends. */
+enum { IT_SHORT = 2000, IT_STEADY = 5000, IT_LONG = 8000 };
 void it_set_timeout(int ms); /* of what is made from now on; IT_LONG at the start of each test */
 int it_timeout(void);
 
@@ -151,13 +159,17 @@ bool it_server(const char *verb, int number);
 bool it_all_servers(const char *verb);
 /* All run again, and serve. */
 void it_mend_servers(void);
+/* What a server answers to a four-letter word; "" when it does not. */
+void it_ask_server(int number, const char *word, char *answer, size_t size);
+/* Waits until it is part of an ensemble that serves. */
+bool it_serves(int number, int ms);
+bool it_leads(int number);
 
 /* ---- a client of its own (zk.c) ---- */
 
 /* Errors are those of the C client; requests are repeated until the connection is there. */
 struct it_stat {
     int64_t czxid, owner;
-    int children, version;
 };
 enum { IT_OK = 0, IT_NONODE = -101, IT_EXISTS = -110 };
 

@@ -1,15 +1,19 @@
 /* The sandbox: `odezk sandbox` as a child, controlled through its standard input. */
 #include "internal.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -189,4 +193,58 @@ void it_mend_servers(void)
         if (sandbox.servers[i - 1].stopped)
             it_server("start", i);
     }
+}
+
+/* ---- looking at a server ---- */
+
+/* A server that stands still is not waited for. */
+static int connect_to(int number)
+{
+    const struct timeval most = {.tv_sec = 1};
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)it_server_port(number))};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    inet_pton(AF_INET, it_server_address(number), &to.sin_addr);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &most, sizeof most);
+    if (connect(fd, (struct sockaddr *)&to, sizeof to) == 0)
+        return fd;
+    close(fd);
+    return -1;
+}
+
+void it_ask_server(int number, const char *word, char *answer, size_t size)
+{
+    int fd = connect_to(number);
+    size_t length = 0;
+    ssize_t got = 1;
+
+    if (fd >= 0 && send(fd, word, strlen(word), 0) > 0)
+        while (got > 0 && length < size - 1) {
+            got = recv(fd, answer + length, size - 1 - length, 0);
+            length += got > 0 ? (size_t)got : 0;
+        }
+    if (fd >= 0)
+        close(fd);
+    answer[length] = '\0';
+}
+
+static bool serves(void *arg)
+{
+    char answer[4096];
+
+    it_ask_server(*(int *)arg, "srvr", answer, sizeof answer);
+    return strstr(answer, "Mode: ") != NULL;
+}
+
+bool it_serves(int number, int ms)
+{
+    return it_until(ms, serves, &number);
+}
+
+bool it_leads(int number)
+{
+    char answer[4096];
+
+    it_ask_server(number, "srvr", answer, sizeof answer);
+    return strstr(answer, "Mode: leader") != NULL;
 }

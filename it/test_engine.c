@@ -54,13 +54,14 @@ static bool start_node(int i)
     return it_expect(nodes[i]->log, 10000, "*: joined as incarnation *") != NULL;
 }
 
-static bool start_nodes(void)
+/* The first one is master before there is another. */
+static bool start_nodes(int timeout_ms)
 {
-    it_set_timeout(IT_SHORT);
+    it_set_timeout(timeout_ms);
     for (int i = 0; i < NODES; i++)
-        if (!start_node(i))
+        if (!start_node(i) || (i == 0 && !it_expect(nodes[0]->log, 5000, "*: is master, *")))
             return false;
-    return it_expect(nodes[0]->log, 5000, "*: is master, *") != NULL;
+    return true;
 }
 
 static bool submit(const char *jobs, const char *spread_ms)
@@ -96,7 +97,7 @@ static bool stop_nodes(void)
 static bool kill_node(int i)
 {
     it_signal(nodes[i], SIGKILL);
-    return it_exit(nodes[i], 2000) == 128 + SIGKILL;
+    return it_exit(nodes[i], 5000) == 128 + SIGKILL;
 }
 
 /* ---- tests ---- */
@@ -104,7 +105,7 @@ static bool kill_node(int i)
 static void each_once(void)
 {
     NEED(make_files());
-    if (start_nodes() && submit("120", "1000")) {
+    if (start_nodes(IT_LONG) && submit("120", "1000")) {
         CHECK(verify("30000", 0));
         CHECK(stop_nodes());
     } else {
@@ -124,7 +125,7 @@ static void verify_tells_what_is_missing(void)
 static void killed_master(void)
 {
     NEED(make_files());
-    if (start_nodes() && submit("400", "4000")) {
+    if (start_nodes(IT_STEADY) && submit("400", "4000")) {
         it_pass(1000);
         CHECK(kill_node(0));
         CHECK(it_expect(nodes[1]->log, it_timeout() + 5000, "*: is master, *") != NULL);
@@ -141,7 +142,7 @@ static void killed_master(void)
 static void restarted_nodes(void)
 {
     NEED(make_files());
-    bool good = start_nodes() && submit("600", "6000");
+    bool good = start_nodes(IT_SHORT) && submit("600", "6000");
     for (int i = 0; i < 4 && good; i++) {
         it_pass(800);
         good = kill_node(i % NODES) && start_node(i % NODES);
@@ -157,7 +158,7 @@ static void restarted_nodes(void)
 static void stopped_node(void)
 {
     NEED(make_files());
-    bool good = start_nodes() && submit("600", "6000");
+    bool good = start_nodes(IT_SHORT) && submit("600", "6000");
     for (int i = 0; i < 2 && good; i++) {
         it_pass(500);
         it_signal(nodes[i], SIGSTOP);
@@ -173,7 +174,7 @@ static void stopped_node(void)
 static void all_die(void)
 {
     NEED(make_files());
-    bool good = start_nodes() && submit("300", "3000");
+    bool good = start_nodes(IT_SHORT) && submit("300", "3000");
     it_pass(500);
     for (int i = 0; i < NODES; i++)
         good = kill_node(i) && good;
@@ -189,8 +190,7 @@ static void all_die(void)
 static void restarted_servers(void)
 {
     NEED(make_files());
-    it_set_timeout(IT_SHORT);
-    bool good = start_nodes() && submit("300", "3000");
+    bool good = start_nodes(IT_SHORT) && submit("300", "3000");
     it_pass(300);
     good = good && it_all_servers("stop") && it_all_servers("start");
     CHECK(good);

@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { HEALTHY_CLOSE_MS = 1000, CLOSE_MS = 6000 };
+enum { HEALTHY_CLOSE_MS = 2000, CLOSE_MS = 6000 };
 
 /* ---- names that have the addresses we say ---- */
 
@@ -81,10 +81,10 @@ static bool is(int error, int wanted)
 /* How long it takes to close, in milliseconds as of a build that is not instrumented. */
 static int64_t time_close(odezk_cluster *cluster)
 {
-    int64_t since = it_now_ms();
+    int64_t since = it_running_ms();
 
     CHECK(odezk_cluster_close(cluster) == ODEZK_OK);
-    return (it_now_ms() - since) * 1000 / it_ms(1000);
+    return (it_running_ms() - since) * 1000 / it_ms(1000);
 }
 
 /* ---- servers that come and go ---- */
@@ -98,9 +98,9 @@ static void servers_come_later(void)
     odezk_cluster *a = open_behind(proxy, ODEZK_ROLE_MEMBER, "a");
     struct it_log *log = it_events(a);
     CHECK(look(a).state == ODEZK_SESSION_CONNECTING && look(a).session_id == 0);
-    int64_t since = it_now_ms();
+    int64_t since = it_now_ms(), running = it_running_ms();
     CHECK(is(odezk_cluster_join(a, 300), ODEZK_EUNREACHABLE));
-    CHECK(it_now_ms() - since >= 300 && it_now_ms() - since < 300 + it_ms(300));
+    CHECK(it_now_ms() - since >= 300 && it_running_ms() - running < 300 + it_ms(300));
     CHECK(is(odezk_cluster_join(a, 0), ODEZK_EUNREACHABLE));
     CHECK(it_count(log, "session connected *") == 0);
     it_proxy_cut(proxy, false);
@@ -144,16 +144,16 @@ static void server_restart(void)
 /* A server that hears and does not answer. */
 static void stalled_servers(void)
 {
-    it_set_timeout(IT_SHORT);
+    it_set_timeout(IT_STEADY);
     odezk_cluster *a = it_join(ODEZK_ROLE_MEMBER, "a");
     struct it_log *log = it_events(a);
     odezk_status *status = NULL;
 
     NEED(it_expect(log, 5000, "ready *"));
     NEED(it_all_servers("pause"));
-    int64_t since = it_now_ms();
+    int64_t since = it_running_ms();
     CHECK(odezk_cluster_status(a, 300, &status) == ODEZK_EUNREACHABLE && !status);
-    CHECK(it_now_ms() - since < 300 + it_ms(300));
+    CHECK(it_running_ms() - since < 300 + it_ms(300));
     odezk_cluster *b = it_open(ODEZK_ROLE_MEMBER, "b");
     CHECK(is(odezk_cluster_join(b, 300), ODEZK_EUNREACHABLE));
     NEED(it_expect(log, it_timeout(), "session suspended 1"));
@@ -187,6 +187,7 @@ static void one_stalled_server(void)
     char id[16];
     int ended[6];
 
+    it_set_timeout(12000); /* the lease outlives the silence by seconds */
     for (int k = 0; k < 6; k++) {
         snprintf(id, sizeof id, "n%d", k);
         all.nodes[k] = it_join(ODEZK_ROLE_MEMBER, id);
@@ -200,7 +201,7 @@ static void one_stalled_server(void)
         NEED(it_server("pause", i));
         it_pass(it_timeout() * 5 / 4);
         NEED(it_server("cont", i));
-        it_pass(1000);
+        NEED(it_serves(i, 20000));
         for (int k = 0; k < 6; k++)
             CHECK(look(all.nodes[k]).generation == 1);
     }
@@ -229,6 +230,19 @@ static void expired_again_and_again(void)
     CHECK(it_zk_count(it_path("members"), "*") == 1);
 }
 
+struct flapped {
+    odezk_cluster *cluster;
+    struct it_log *log;
+};
+
+static bool is_told_and_connected(void *arg)
+{
+    struct flapped *f = arg;
+
+    return look(f->cluster).state == ODEZK_SESSION_CONNECTED &&
+           it_count(f->log, "session suspended 1") + 1 == it_count(f->log, "session connected 1");
+}
+
 /* Connections that break all the time hurt nobody. */
 static void flapping(void)
 {
@@ -243,12 +257,11 @@ static void flapping(void)
         it_proxy_cut(proxy, false);
         it_pass(i * 10);
     }
-    it_pass(500);
+    CHECK(it_until(5000, is_told_and_connected, &(struct flapped){a, log}));
     CHECK(odezk_is_master(a, NULL));
     CHECK(it_count(log, "mastership *") == 1);
-    CHECK(look(a).generation == 1 && look(a).state == ODEZK_SESSION_CONNECTED);
+    CHECK(look(a).generation == 1);
     CHECK(it_count(log, "session suspended 1") > 2);
-    CHECK(it_count(log, "session suspended 1") + 1 == it_count(log, "session connected 1"));
 }
 
 /* ---- where the servers are ---- */
@@ -408,7 +421,7 @@ static void close_new(void)
     struct it_log *log = it_events(a);
 
     CHECK(time_close(a) < HEALTHY_CLOSE_MS);
-    CHECK(it_expect(log, 2000, "session closed *") != NULL);
+    CHECK(it_expect(log, 5000, "session closed *") != NULL);
     CHECK(odezk_cluster_close(a) == ODEZK_OK);
     CHECK(is(odezk_cluster_start(a), ODEZK_ECLOSED));
     CHECK(is(odezk_cluster_join(a, 1000), ODEZK_ECLOSED));
@@ -456,8 +469,8 @@ static void close_joined(void)
     NEED(it_expect(log, 5000, "mastership began *"));
     NEED(odezk_lock_acquire(a, "s", "k", 0, &lock) == ODEZK_OK);
     CHECK(time_close(a) < HEALTHY_CLOSE_MS);
-    NEED(it_expect(log, 1000, "mastership ended * closing"));
-    NEED(it_expect(log, 1000, "session closed *"));
+    NEED(it_expect(log, 5000, "mastership ended * closing"));
+    NEED(it_expect(log, 5000, "session closed *"));
     CHECK(it_zk_count(it_path("members"), "*") == 0);
     CHECK(it_zk_count(it_path("inbox"), "*") == 0);
     odezk_lock_free(lock);
@@ -469,7 +482,7 @@ static void close_suspended(void)
     struct it_proxy *proxy = it_proxy_new("127.0.0.1", 0, 1);
 
     NEED(proxy != NULL);
-    it_set_timeout(IT_SHORT);
+    it_set_timeout(IT_STEADY);
     odezk_cluster *a = open_behind(proxy, ODEZK_ROLE_MEMBER, "a");
     struct it_log *log = it_events(a);
     NEED(odezk_cluster_join(a, it_ms(10000)) == ODEZK_OK);
@@ -814,9 +827,9 @@ static void slow_callback(void)
 {
     struct inside in = {0};
 
-    it_set_timeout(IT_SHORT);
+    it_set_timeout(IT_STEADY);
     in.cluster = it_open(ODEZK_ROLE_MEMBER, "a");
-    in.ends = 3 * it_timeout() / 500; /* so many halves of a second */
+    in.ends = 2 * it_timeout() / 500; /* so many halves of a second */
     NEED(odezk_cluster_subscribe(in.cluster, ODEZK_EVENT_ALL, on_event_dawdle, &in, NULL) == ODEZK_OK);
     NEED(odezk_cluster_join(in.cluster, it_ms(10000)) == ODEZK_OK);
     NEED(it_until(4 * it_timeout(), was_lost, &in));

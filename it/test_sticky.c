@@ -1,15 +1,12 @@
 /* Locks that stay with the node that used them last, until another asks. */
 #include "harness.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -51,7 +48,7 @@ static bool wait_for(const char *what, const char *space, int count)
 {
     struct expected expected = {what, space, count};
 
-    if (it_until(5000, there_are, &expected))
+    if (it_until(10000, there_are, &expected))
         return true;
     it_note("%d below %s/%s instead of %d", count_below(what, space), what, space, count);
     return false;
@@ -104,6 +101,24 @@ static bool keeps(odezk_cluster *cluster, const char *key)
 
     pause_ms(20);
     return token && use(cluster, SPACE, key) == token;
+}
+
+struct keeping {
+    odezk_cluster *cluster;
+    const char *key;
+};
+
+static bool is_keeping(void *arg)
+{
+    const struct keeping *k = arg;
+
+    return keeps(k->cluster, k->key);
+}
+
+/* On a slow machine a lock is not given back yet when it is asked for again: another try then. */
+static bool comes_to_keep(odezk_cluster *cluster, const char *key)
+{
+    return it_until(5000, is_keeping, &(struct keeping){cluster, key});
 }
 
 static bool keeps_warm(void *arg)
@@ -165,21 +180,10 @@ static bool begin(struct attempt *attempt, odezk_cluster *cluster, const char *k
 
 static long watches_of(int server)
 {
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)it_server_port(server))};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     char answer[1024];
-    size_t length = 0;
-    ssize_t got = 1;
     const char *total;
 
-    inet_pton(AF_INET, it_server_address(server), &to.sin_addr);
-    if (connect(fd, (struct sockaddr *)&to, sizeof to) == 0 && send(fd, "wchs", 4, 0) == 4)
-        while (got > 0 && length < sizeof answer - 1) {
-            got = recv(fd, answer + length, sizeof answer - 1 - length, 0);
-            length += got > 0 ? (size_t)got : 0;
-        }
-    close(fd);
-    answer[length] = '\0';
+    it_ask_server(server, "wchs", answer, sizeof answer);
     total = strstr(answer, "Total watches:");
     return total ? strtol(total + strlen("Total watches:"), NULL, 10) : -1;
 }
@@ -232,11 +236,13 @@ static void the_same_key_needs_no_server(void)
     NEED(a && it_until(5000, keeps_warm, a));
     int64_t token = use(a, SPACE, "k");
     long before = it_proxy_requests(proxy);
+    int64_t since = it_now_ms();
     int same = 0;
     for (int i = 0; i < 20000; i++)
         same += use(a, SPACE, "k") == token;
     CHECK(same == 20000);
-    CHECK(it_proxy_requests(proxy) - before < 20); /* pings and the lease */
+    /* Pings and the lease, however long it takes. */
+    CHECK(it_proxy_requests(proxy) - before < 20 + (it_now_ms() - since) / 100);
 }
 
 /* ---- giving up ---- */
@@ -260,9 +266,9 @@ static void an_idle_lock_is_free_for_all(void)
     /* When both have forgotten that they shared it, one keeps it again; for the other it is still
      * free. */
     it_pass(2200);
-    CHECK(keeps(b, "k"));
+    CHECK(comes_to_keep(b, "k"));
     CHECK(use(a, SPACE, "k") > 0);
-    CHECK(wait_for("queue", SPACE, 0) && it_until(2000, nobody_asks, NULL));
+    CHECK(wait_for("queue", SPACE, 0) && it_until(5000, nobody_asks, NULL));
 }
 
 static void attempts_leave_nothing(void)
@@ -276,7 +282,7 @@ static void attempts_leave_nothing(void)
         int wait = i % 4 * 10;
         CHECK(odezk_lock_acquire(b, SPACE, "k", wait, &none) == (wait ? ODEZK_ETIMEDOUT : ODEZK_EBUSY));
     }
-    CHECK(wait_for("queue", SPACE, 0) && it_until(2000, nobody_asks, NULL));
+    CHECK(wait_for("queue", SPACE, 0) && it_until(5000, nobody_asks, NULL));
     odezk_lock_free(lock);
 }
 
@@ -323,7 +329,7 @@ static void the_least_used_go_first(void)
         snprintf(key, sizeof key, "k%d", i);
         CHECK(is_kept(key) == (i >= 3));
     }
-    CHECK(keeps(a, "k3")); /* used again */
+    CHECK(comes_to_keep(a, "k3")); /* used again */
     CHECK(use(a, SPACE, "k8") > 0);
     CHECK(wait_for("locks", SPACE, 5));
     CHECK(is_kept("k3") && !is_kept("k4") && is_kept("k8"));
@@ -331,7 +337,7 @@ static void the_least_used_go_first(void)
 
 static void unused_ones_go(void)
 {
-    odezk_cluster *a = member("a", "lock-sticky-idle", "1000");
+    odezk_cluster *a = member("a", "lock-sticky-idle", "4000");
 
     NEED(a && it_until(5000, keeps_warm, a));
     CHECK(use(a, SPACE, "k") > 0);
@@ -458,7 +464,7 @@ static void many_threads(void)
     for (int i = 0; i < NODES * THREADS; i++)
         fighters[i] = (struct fighter){.cluster = nodes[i % NODES], .keys = KEYS};
     CHECK(fight_for(it_is_long() ? 60000 : 3000, fighters, NODES * THREADS));
-    CHECK(wait_for("queue", SPACE, 0) && it_until(2000, nobody_asks, NULL));
+    CHECK(wait_for("queue", SPACE, 0) && it_until(5000, nobody_asks, NULL));
 }
 
 /* Jain's index: 1 when all got the same. */
@@ -498,7 +504,7 @@ static void not_starved_by(odezk_role role, int threads)
     NEED(many && fighters[0].cluster);
     for (int i = 1; i <= threads; i++)
         fighters[i] = (struct fighter){.cluster = many, .keys = 1};
-    CHECK(fight_for(1000, fighters, threads + 1));
+    CHECK(fight_for(3000, fighters, threads + 1));
     for (int i = 1; i <= threads; i++)
         others += fighters[i].got - fighters[i].before;
     long got = fighters[0].got - fighters[0].before;
@@ -572,7 +578,7 @@ static void a_paused_holder_loses_it(void)
 {
     odezk_lock *lock = NULL;
 
-    it_set_timeout(IT_SHORT);
+    it_set_timeout(IT_STEADY);
     odezk_cluster *a = keeper("a");
     struct it_process *holder = start_holder();
     NEED(a && holder);
@@ -624,7 +630,7 @@ static void a_removed_inbox_delays_only(void)
     for (int i = 0; i < 5; i++) {
         odezk_lock *lock = NULL;
         snprintf(key, sizeof key, "k%d", i);
-        CHECK(keeps(a, key));
+        CHECK(comes_to_keep(a, key));
         it_zk_remove(it_zk_find(it_path("inbox"), "a#*"));
         CHECK(odezk_lock_acquire(b, SPACE, key, it_ms(5000), &lock) == ODEZK_OK);
         odezk_lock_free(lock);
@@ -663,7 +669,7 @@ static void broken_connections(void)
     for (int i = 0; i < 12; i++)
         pthread_join(fighters[i].thread, NULL);
     CHECK(fight.failed == 0 && fight.disordered == 0);
-    CHECK(wait_for("queue", SPACE, 0) && it_until(3000, nobody_asks, NULL));
+    CHECK(wait_for("queue", SPACE, 0) && it_until(5000, nobody_asks, NULL));
     it_proxy_cut(proxy, false);
 }
 
@@ -715,7 +721,7 @@ static void listed_and_ended(void)
     CHECK(odezk_lock_is_valid(busy) && attempt.calls == 0);
     CHECK(odezk_lock_end(c, SPACE, "busy", odezk_lock_token(busy), it_ms(5000)) == ODEZK_OK);
     CHECK(!odezk_lock_is_valid(busy));
-    CHECK(it_until(2000, is_told, &lost) && lost == 1);
+    CHECK(it_until(5000, is_told, &lost) && lost == 1);
     CHECK(odezk_lock_release(busy) == ODEZK_ELOST);
     CHECK(it_until(5000, has_ended, &attempt) && attempt.error == ODEZK_OK);
     CHECK(odezk_lock_token(attempt.lock) > odezk_lock_token(busy));
@@ -723,7 +729,7 @@ static void listed_and_ended(void)
     odezk_lock_free(attempt.lock);
     CHECK(odezk_lock_end(c, SPACE, "idle", idle, it_ms(5000)) == ODEZK_OK);
     CHECK(!is_kept("idle"));
-    CHECK(it_until(2000, nobody_asks, NULL));
+    CHECK(it_until(5000, nobody_asks, NULL));
 }
 
 /* A holder that stood still finds its lock ended, and does not touch that of the next one. */
@@ -731,7 +737,7 @@ static void ended_behind_a_paused_holder(void)
 {
     odezk_lock *lock = NULL, *none = NULL;
 
-    it_set_timeout(IT_SHORT);
+    it_set_timeout(IT_STEADY);
     odezk_cluster *a = keeper("a"), *b = keeper("b");
     struct it_process *holder = start_holder();
     NEED(a && b && holder);
@@ -756,7 +762,7 @@ static void ended_under_a_deaf_holder(void)
     struct it_stat stat;
     char path[2048];
 
-    it_set_timeout(IT_SHORT);
+    it_set_timeout(IT_STEADY);
     odezk_cluster *a = keeper("a"), *b = keeper("b");
     NEED(a && b);
     int64_t token = use(a, SPACE, "k");

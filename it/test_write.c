@@ -243,7 +243,7 @@ static void a_paused_master(void)
     char dir[] = "/tmp/odezk-write.XXXXXX", path[64];
     sqlite3 *db = NULL;
 
-    it_set_timeout(IT_SHORT);
+    it_set_timeout(IT_STEADY);
     NEED(mkdtemp(dir) != NULL);
     snprintf(path, sizeof path, "%s/db", dir);
     struct it_process *a = start_counter(path, "a");

@@ -114,8 +114,6 @@ static void copy_stat(struct it_stat *to, const struct Stat *from)
 {
     to->czxid = from->czxid;
     to->owner = from->ephemeralOwner;
-    to->children = from->numChildren;
-    to->version = from->version;
 }
 
 int it_zk_stat(struct it_zk *zk, const char *path, struct it_stat *stat)

@@ -3,13 +3,11 @@
  * and writes down what it was told. Orders come on standard input, a word a line: join, leave,
  * resign, quit.
  */
-#include "record.h"
+#include "node.h"
 #include "skew.h"
 
 #include <errno.h>
-#include <odezk/odezk.h>
 #include <poll.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,35 +15,23 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { RECORD_FD = 3, JOIN_MS = 1000, CLOSE_MS = 6000, OPERATION_MS = 3000, VISIT_MS = 1000, WRITE_MS = 2000 };
+enum { RECORD_FD = 3, JOIN_MS = 1000, CLOSE_MS = 6000, VISIT_MS = 1000 };
 
-#define ROOT "/odezk-faults"
 #define CLUSTER "c"
-#define SPACE "faults"
 #define STICKY_IDLE "1000" /* so that at rest there are no locks soon */
 
-static struct {
-    struct record *record;
-    odezk_config *config;
-    const char *id;
-    int timeout_ms, handles;
-    /* Threads use the handle under a read lock; it is freed under the write lock. */
-    pthread_rwlock_t lock;
-    odezk_cluster *cluster;
-    atomic_bool open, quit, refused;
-} node = {.lock = PTHREAD_RWLOCK_INITIALIZER};
+struct node node = {.lock = PTHREAD_RWLOCK_INITIALIZER};
 
 /* ---- odds and ends ---- */
 
-static void nap(int64_t ns)
+void node_nap(int64_t ns)
 {
     const struct timespec pause = {ns / (1000 * NS_PER_MS), ns % (1000 * NS_PER_MS)};
 
     nanosleep(&pause, NULL);
 }
 
-/* A thread's own numbers: 0 to below - 1. */
-static unsigned dice(uint64_t *state, unsigned below)
+unsigned node_dice(uint64_t *state, unsigned below)
 {
     *state ^= *state << 13;
     *state ^= *state >> 7;
@@ -53,8 +39,7 @@ static unsigned dice(uint64_t *state, unsigned below)
     return (unsigned)((*state >> 11) % below);
 }
 
-/* An error that no fault explains. */
-static void count_error(int code)
+void node_count_error(int code)
 {
     int index = -code;
 
@@ -62,7 +47,7 @@ static void count_error(int code)
     fprintf(stderr, "unexpected: %s: %s\n", odezk_errname(code), odezk_last_error());
 }
 
-static odezk_cluster *enter(void)
+odezk_cluster *node_enter(void)
 {
     if (!node.open)
         return NULL;
@@ -73,7 +58,7 @@ static odezk_cluster *enter(void)
     return NULL;
 }
 
-static void leave(void)
+void node_leave(void)
 {
     pthread_rwlock_unlock(&node.lock);
 }
@@ -150,7 +135,7 @@ static void *ask(void *arg)
         bool master = false;
 
         beat(record);
-        cluster = enter();
+        cluster = node_enter();
         before = record_now();
         call_begin(record, CALLER_ASKER, CALL_IS_MASTER, 0);
         if (cluster)
@@ -158,236 +143,12 @@ static void *ask(void *arg)
         call_end(record, CALLER_ASKER);
         after = record_now();
         if (cluster)
-            leave();
+            node_leave();
         note_answer(&record->claims[0], master ? epoch : 0, before, after);
         record->answers++;
-        nap(NS_PER_MS);
+        node_nap(NS_PER_MS);
     }
     claim_end(&record->claims[0]);
-    return NULL;
-}
-
-/* ---- work under locks ---- */
-
-struct worker {
-    pthread_t thread;
-    int caller;
-    struct claims *claims;
-    uint64_t dice;
-    unsigned writes;
-};
-
-/* Mostly short, sometimes longer than a session lives without its node. */
-static int64_t work_ns(struct worker *w)
-{
-    unsigned kind = dice(&w->dice, 40);
-
-    if (kind == 0)
-        return (int64_t)dice(&w->dice, (unsigned)node.timeout_ms * 3 / 2) * NS_PER_MS;
-    return (int64_t)dice(&w->dice, kind < 10 ? 60 : 6) * NS_PER_MS;
-}
-
-/* Says yes for as long as the library does. */
-static void hold(struct worker *w, const odezk_lock *lock, int key, int64_t asked)
-{
-    struct claim claim = {.key = key, .token = odezk_lock_token(lock), .asked = asked};
-    int64_t end = record_now() + work_ns(w), before, after;
-    bool first = true;
-
-    for (;;) {
-        before = record_now();
-        if (!odezk_lock_is_valid(lock))
-            break;
-        after = record_now();
-        claim.first_before = claim.last_before = before;
-        claim.first_after = claim.last_after = after;
-        if (first)
-            claim_begin(w->claims, &claim);
-        else
-            claim_again(w->claims, before, after);
-        first = false;
-        if (after >= end || node.quit)
-            break;
-        nap(NS_PER_MS);
-    }
-    claim_end(w->claims);
-}
-
-/* A znode whose name tells the token: the order in which they were made is the order of the tokens.
- * Without a lock the token is the epoch of the mastership. */
-static void write_guarded(struct worker *w, odezk_cluster *cluster, odezk_lock *lock, int key, int64_t token)
-{
-    char path[128];
-    odezk_write item = {.type = ODEZK_WRITE_CREATE, .path = path, .version = ODEZK_ANY_VERSION};
-    int rc;
-
-    snprintf(path, sizeof path, ROOT "/written/%d-%lld-%d.%d.%u", key, (long long)token, (int)getpid(), w->caller,
-             ++w->writes);
-    call_begin(node.record, w->caller, lock ? CALL_WRITE : CALL_MASTER_WRITE, WRITE_MS);
-    rc = lock ? odezk_lock_write(cluster, lock, &item, 1, WRITE_MS)
-              : odezk_master_write(cluster, token, &item, 1, WRITE_MS);
-    call_end(node.record, w->caller);
-    if (rc == ODEZK_OK)
-        node.record->writes++;
-    else if (rc == ODEZK_ELOST)
-        node.record->refused_writes++;
-    else if (rc != ODEZK_EUNKNOWN && rc != ODEZK_ECLOSED)
-        count_error(rc);
-}
-
-static void release(struct worker *w, odezk_lock *lock)
-{
-    int rc;
-
-    call_begin(node.record, w->caller, CALL_RELEASE, 0);
-    rc = odezk_lock_release(lock);
-    call_end(node.record, w->caller);
-    if (rc != ODEZK_OK && rc != ODEZK_ELOST)
-        count_error(rc);
-    odezk_lock_free(lock);
-}
-
-/* An asynchronous attempt, and what its callback said. */
-struct attempt {
-    pthread_mutex_t lock;
-    pthread_cond_t cond;
-    int calls, error;
-    odezk_lock *grant;
-};
-
-static void attempted(int error, odezk_lock *lock, void *arg)
-{
-    struct attempt *a = arg;
-
-    pthread_mutex_lock(&a->lock);
-    a->calls++;
-    a->error = error;
-    a->grant = lock;
-    pthread_cond_signal(&a->cond);
-    pthread_mutex_unlock(&a->lock);
-}
-
-static bool wait_for(struct attempt *a, int ms)
-{
-    struct timespec until;
-    int rc = 0;
-
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += ms / 1000;
-    until.tv_nsec += ms % 1000 * NS_PER_MS;
-    if (until.tv_nsec >= 1000 * NS_PER_MS) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000 * NS_PER_MS;
-    }
-    pthread_mutex_lock(&a->lock);
-    while (a->calls == 0 && rc == 0)
-        rc = pthread_cond_clockwait(&a->cond, &a->lock, CLOCK_MONOTONIC, &until);
-    rc = a->calls;
-    pthread_mutex_unlock(&a->lock);
-    return rc > 0;
-}
-
-/* Often it is cancelled before it ends; its callback has to come all the same. */
-static int acquire_async(struct worker *w, odezk_cluster *cluster, const char *key, int wait_ms, odezk_lock **lock)
-{
-    struct attempt a = {.lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER};
-    odezk_lock_request *request = NULL;
-    int patience = (int)dice(&w->dice, 200);
-    int rc = odezk_lock_acquire_async(cluster, SPACE, key, wait_ms, attempted, &a, &request);
-
-    if (rc != ODEZK_OK)
-        return rc;
-    if (!wait_for(&a, patience)) {
-        pthread_mutex_lock(&a.lock);
-        if (a.calls == 0) /* the callback has not returned: the request may still be named */
-            odezk_lock_cancel(request);
-        pthread_mutex_unlock(&a.lock);
-    }
-    while (!wait_for(&a, 1000))
-        ;
-    *lock = a.grant;
-    return a.error;
-}
-
-static int acquire(struct worker *w, odezk_cluster *cluster, const char *key, odezk_lock **lock)
-{
-    static const int waits[] = {0, 100, 500, 2000};
-    int wait_ms = waits[dice(&w->dice, 4)];
-    bool async = dice(&w->dice, 8) == 0;
-    int rc;
-
-    call_begin(node.record, w->caller, async ? CALL_ACQUIRE_ASYNC : CALL_ACQUIRE, wait_ms + OPERATION_MS);
-    rc = async ? acquire_async(w, cluster, key, wait_ms, lock) : odezk_lock_acquire(cluster, SPACE, key, wait_ms, lock);
-    call_end(node.record, w->caller);
-    return rc;
-}
-
-static bool is_expected(int rc)
-{
-    return rc == ODEZK_EBUSY || rc == ODEZK_ETIMEDOUT || rc == ODEZK_EUNREACHABLE || rc == ODEZK_ECLOSED ||
-           rc == ODEZK_ECANCELED;
-}
-
-static void work_once(struct worker *w, odezk_cluster *cluster)
-{
-    int key = (int)dice(&w->dice, KEYS);
-    char name[16];
-    odezk_lock *lock = NULL;
-    int64_t asked = record_now();
-    int rc;
-
-    snprintf(name, sizeof name, "key %d", key);
-    rc = acquire(w, cluster, name, &lock);
-    if (rc != ODEZK_OK) {
-        if (!is_expected(rc))
-            count_error(rc);
-        nap(5 * NS_PER_MS);
-        return;
-    }
-    node.record->grants++;
-    hold(w, lock, key, asked);
-    if (dice(&w->dice, 16) == 0)
-        write_guarded(w, cluster, lock, key, odezk_lock_token(lock));
-    release(w, lock);
-}
-
-static void *work(void *arg)
-{
-    struct worker *w = arg;
-    odezk_cluster *cluster;
-
-    while (!node.quit) {
-        node.record->working++;
-        cluster = node.record->quiet ? NULL : enter();
-        if (cluster) {
-            work_once(w, cluster);
-            leave();
-        }
-        node.record->working--;
-        nap(cluster ? (int64_t)dice(&w->dice, 20) * NS_PER_MS : 5 * NS_PER_MS);
-    }
-    return NULL;
-}
-
-/* ---- work as master ---- */
-
-static void *write_as_master(void *arg)
-{
-    struct worker *w = arg;
-    odezk_cluster *cluster;
-    int64_t epoch;
-
-    while (!node.quit) {
-        node.record->working++;
-        cluster = node.record->quiet ? NULL : enter();
-        if (cluster) {
-            if (odezk_is_master(cluster, &epoch))
-                write_guarded(w, cluster, NULL, MASTERSHIP, epoch);
-            leave();
-        }
-        node.record->working--;
-        nap((int64_t)dice(&w->dice, 300) * NS_PER_MS);
-    }
     return NULL;
 }
 
@@ -402,7 +163,7 @@ static void visit_status(odezk_cluster *cluster)
     rc = odezk_cluster_status(cluster, VISIT_MS, &status);
     call_end(node.record, CALLER_VISITOR);
     if (rc != ODEZK_OK && rc != ODEZK_EUNREACHABLE && rc != ODEZK_ECLOSED)
-        count_error(rc);
+        node_count_error(rc);
     odezk_status_free(status);
 }
 
@@ -418,7 +179,7 @@ static void visit_master(odezk_cluster *cluster)
     call_end(node.record, CALLER_VISITOR);
     if (rc != ODEZK_OK && rc != ODEZK_ENOTFOUND && rc != ODEZK_ENOTHELD && rc != ODEZK_ETIMEDOUT &&
         rc != ODEZK_EUNREACHABLE && rc != ODEZK_ECLOSED)
-        count_error(rc);
+        node_count_error(rc);
 }
 
 static void *visit(void *arg)
@@ -430,17 +191,17 @@ static void *visit(void *arg)
         odezk_cluster *cluster;
 
         node.record->working++;
-        cluster = node.record->quiet ? NULL : enter();
+        cluster = node.record->quiet ? NULL : node_enter();
         if (cluster) {
-            if (!node.record->steady && dice(&state, 20) == 0)
+            if (!node.record->steady && node_dice(&state, 20) == 0)
                 visit_master(cluster);
             else
                 visit_status(cluster);
-            leave();
+            node_leave();
         }
         node.record->working--;
         for (int i = 0; i < 50 && !node.quit; i++)
-            nap(10 * NS_PER_MS);
+            node_nap(10 * NS_PER_MS);
     }
     return NULL;
 }
@@ -491,7 +252,7 @@ static void close_handle(void)
 static void start_again(void)
 {
     close_handle();
-    nap(100 * NS_PER_MS);
+    node_nap(100 * NS_PER_MS);
 }
 
 static void join(void)
@@ -499,7 +260,7 @@ static void join(void)
     int rc;
 
     if (!node.cluster && !open_handle()) {
-        nap(100 * NS_PER_MS);
+        node_nap(100 * NS_PER_MS);
         return;
     }
     call_begin(node.record, CALLER_MAIN, CALL_JOIN, JOIN_MS);
@@ -508,7 +269,7 @@ static void join(void)
     if (rc == ODEZK_OK) {
         node.record->phase = PHASE_IN;
     } else if (rc != ODEZK_EUNREACHABLE && rc != ODEZK_ETIMEDOUT) {
-        count_error(rc);
+        node_count_error(rc);
         start_again();
     }
 }
@@ -523,7 +284,7 @@ static void resign(void)
     rc = odezk_resign(node.cluster);
     call_end(node.record, CALLER_MAIN);
     if (rc != ODEZK_OK && rc != ODEZK_ENOTHELD && rc != ODEZK_ECLOSED)
-        count_error(rc);
+        node_count_error(rc);
 }
 
 /* The next order, or 0 when there is none yet. The end of the input is an order to end. */
@@ -573,7 +334,7 @@ static void serve(void)
             break;
         }
         if (node.refused && node.record->phase == PHASE_IN) {
-            count_error(ODEZK_EDUPLICATE);
+            node_count_error(ODEZK_EDUPLICATE);
             start_again();
         }
         if (wanted && !node.quit && node.record->phase != PHASE_IN)
@@ -622,13 +383,14 @@ static int run(void)
     pthread_t asker, visitor;
 
     node.record->beat = record_now();
-    if (!start(&asker, ask, NULL) || !start(&visitor, visit, NULL) || !start(&scribe.thread, write_as_master, &scribe))
+    if (!start(&asker, ask, NULL) || !start(&visitor, visit, NULL) ||
+        !start(&scribe.thread, node_write_as_master, &scribe))
         return 1;
     for (int i = 0; i < WORKERS; i++) {
         workers[i].caller = CALLER_WORKER + i;
         workers[i].claims = &node.record->claims[1 + i];
         workers[i].dice = (uint64_t)record_now() * (unsigned)(2 * i + 3) | 1;
-        if (!start(&workers[i].thread, work, &workers[i]))
+        if (!start(&workers[i].thread, node_work, &workers[i]))
             return 1;
     }
     serve();

@@ -20,13 +20,12 @@
  *   where NODE 0 0            to which server the node is connected; 0: to none
  *   lost 0 0 0                how many answers and requests were lost on purpose so far
  */
+#include "proxy.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,68 +34,11 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { SERVERS_MAX = 3, NODES_MAX = 9, CHUNK = 16384, WAITING_MAX = 1 << 20, HEADER = 12 };
+enum { CHUNK = 16384, WAITING_MAX = 1 << 20 };
 
-#define NS_PER_MS INT64_C(1000000)
-#define NS_PER_S (1000 * NS_PER_MS)
-#define NEVER INT64_MAX
-/* How long a lost answer's connection lives: the server has to have acted. */
-#define LOST_FOR (20 * NS_PER_MS)
-#define LOST_AT_MOST (1000 * NS_PER_MS)
+struct proxy proxy;
 
-enum way { TO_SERVER, TO_NODE };
-enum { HOLE_TO_SERVER = 1, HOLE_TO_NODE = 2 };
-enum loss { LOSE_NOTHING, LOSE_CREATE, LOSE_DELETE, LOSE_MULTI, LOSE_ANY };
-
-struct chunk {
-    struct chunk *next;
-    int64_t due;
-    size_t size, written;
-    unsigned char data[];
-};
-
-/* One end of a connection, and what is to be written to it. */
-struct end {
-    struct connection *connection;
-    int fd; /* -1: closed */
-    bool eof;
-    struct chunk *first, **last;
-    size_t waiting;
-    int64_t last_due;
-    uint32_t interest; /* UINT32_MAX: not known to the epoll yet */
-};
-
-struct connection {
-    struct connection *next;
-    struct link *link;
-    struct end ends[2]; /* by the way that leads to it: the server's, the node's */
-    /* The request that is passing: its length and head, and how much of it is left. */
-    unsigned char head[HEADER];
-    size_t head_size;
-    uint64_t left;
-    bool greeted, answered;
-    bool losing, dropped;
-    int64_t reset_at;
-};
-
-struct link {
-    struct end listener; /* never written to */
-    struct sockaddr_in server;
-    int hole;
-    bool refuse;
-    enum loss lose, drop;
-    int64_t delay, rate;
-    struct connection *connections;
-};
-
-static struct {
-    int epoll;
-    int nodes, servers;
-    struct link links[NODES_MAX][SERVERS_MAX];
-    unsigned long lost;
-} proxy;
-
-static int64_t now_ns(void)
+int64_t proxy_now(void)
 {
     struct timespec t;
 
@@ -152,7 +94,7 @@ static void drop(struct connection *c, bool reset)
     free(c);
 }
 
-static void drop_all(struct link *link, bool reset)
+void proxy_drop_all(struct link *link, bool reset)
 {
     while (link->connections)
         drop(link->connections, reset);
@@ -212,79 +154,6 @@ static void take_connection(struct link *link)
         open_end(c, TO_SERVER, server);
 }
 
-/* ---- which request passes ---- */
-
-static uint32_t number_at(const unsigned char *p)
-{
-    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-}
-
-static enum loss kind_of(uint32_t type)
-{
-    switch (type) {
-    case 1:  /* create */
-    case 15: /* create2 */
-        return LOSE_CREATE;
-    case 2:
-        return LOSE_DELETE;
-    case 14:
-        return LOSE_MULTI;
-    case 5: /* set */
-        return LOSE_ANY;
-    default:
-        return LOSE_NOTHING;
-    }
-}
-
-/* Once. */
-static bool take_order(enum loss *order, enum loss kind)
-{
-    if (*order == LOSE_NOTHING || kind == LOSE_NOTHING || (*order != kind && *order != LOSE_ANY))
-        return false;
-    *order = LOSE_NOTHING;
-    proxy.lost++;
-    return true;
-}
-
-static void request_passes(struct connection *c, uint32_t type)
-{
-    enum loss kind = kind_of(type);
-
-    if (take_order(&c->link->drop, kind)) {
-        c->dropped = true;
-        c->reset_at = now_ns();
-    } else if (take_order(&c->link->lose, kind)) {
-        c->losing = true;
-        c->reset_at = now_ns() + LOST_AT_MOST;
-    }
-}
-
-/* Each request is its length, an xid and a type in four bytes each, and the rest. The first one on
- * a connection has only its length in common with the others. */
-static void look_at_requests(struct connection *c, const unsigned char *data, size_t size)
-{
-    size_t i = 0, wanted;
-
-    while (i < size) {
-        if (c->left > 0) {
-            size_t step = c->left < size - i ? (size_t)c->left : size - i;
-            c->left -= step;
-            i += step;
-            continue;
-        }
-        wanted = c->greeted ? HEADER : 4;
-        c->head[c->head_size++] = data[i++];
-        if (c->head_size < wanted)
-            continue;
-        c->head_size = 0;
-        c->left = number_at(c->head);
-        c->left -= c->left < wanted - 4 ? c->left : wanted - 4;
-        if (c->greeted)
-            request_passes(c, number_at(c->head + 8));
-        c->greeted = true;
-    }
-}
-
 /* ---- forwarding ---- */
 
 static bool is_holed(const struct link *link, enum way way)
@@ -295,7 +164,7 @@ static bool is_holed(const struct link *link, enum way way)
 static void append(struct end *end, const struct link *link, const unsigned char *data, size_t size)
 {
     size_t most = link->rate ? 32 : size, part;
-    int64_t now = now_ns(), due;
+    int64_t now = proxy_now(), due;
 
     for (; size > 0; data += part, size -= part) {
         struct chunk *chunk;
@@ -329,12 +198,12 @@ static void take_data(struct end *from)
         return;
     }
     if (way == TO_SERVER) {
-        look_at_requests(c, data, (size_t)got);
+        proxy_look_at_requests(c, data, (size_t)got);
         if (c->dropped) /* with what came along */
             return;
     } else if (c->losing) {
-        if (c->reset_at > now_ns() + LOST_FOR)
-            c->reset_at = now_ns() + LOST_FOR;
+        if (c->reset_at > proxy_now() + LOST_FOR)
+            c->reset_at = proxy_now() + LOST_FOR;
         return;
     } else {
         c->answered = true;
@@ -415,7 +284,7 @@ static int64_t turn(struct connection *c, int64_t now)
 
 static int64_t turn_all(void)
 {
-    int64_t now = now_ns(), next = NEVER;
+    int64_t now = proxy_now(), next = NEVER;
 
     for (int node = 0; node < proxy.nodes; node++)
         for (int server = 0; server < proxy.servers; server++) {
@@ -434,109 +303,11 @@ static int64_t turn_all(void)
     return next;
 }
 
-/* ---- orders ---- */
-
-static int where(int node)
-{
-    for (int server = 0; server < proxy.servers; server++)
-        for (struct connection *c = proxy.links[node - 1][server].connections; c; c = c->next)
-            if (c->answered && !c->ends[TO_NODE].eof && !c->losing)
-                return server + 1;
-    return 0;
-}
-
-static void be_normal(struct link *link)
-{
-    for (struct connection *c = link->connections; c; c = c->next)
-        for (int way = 0; way < 2; way++)
-            for (struct chunk *chunk = c->ends[way].first; chunk; chunk = chunk->next)
-                chunk->due = 0;
-    link->hole = 0;
-    link->refuse = false;
-    link->lose = link->drop = LOSE_NOTHING;
-    link->delay = link->rate = 0;
-}
-
-static bool apply(struct link *link, const char *verb, int argument)
-{
-    if (strcmp(verb, "pass") == 0) {
-        be_normal(link);
-    } else if (strcmp(verb, "hole") == 0) {
-        link->hole = argument;
-    } else if (strcmp(verb, "reset") == 0) {
-        drop_all(link, true);
-    } else if (strcmp(verb, "refuse") == 0) {
-        link->refuse = true;
-        drop_all(link, true);
-    } else if (strcmp(verb, "delay") == 0) {
-        link->delay = argument * NS_PER_MS;
-    } else if (strcmp(verb, "slow") == 0) {
-        link->rate = argument;
-    } else if (strcmp(verb, "lose") == 0) {
-        link->lose = (enum loss)argument;
-    } else if (strcmp(verb, "drop") == 0) {
-        link->drop = (enum loss)argument;
-    } else {
-        return false;
-    }
-    return true;
-}
-
-static bool apply_to(int node, int server, const char *verb, int argument)
-{
-    bool good = true;
-
-    for (int n = 1; n <= proxy.nodes; n++)
-        for (int s = 1; s <= proxy.servers; s++)
-            if ((node == 0 || node == n) && (server == 0 || server == s))
-                good = apply(&proxy.links[n - 1][s - 1], verb, argument) && good;
-    return good;
-}
-
-static void obey(const char *line)
-{
-    char verb[16];
-    int node, server, argument;
-
-    if (sscanf(line, "%15s %d %d %d", verb, &node, &server, &argument) != 4 || node < 0 || node > proxy.nodes ||
-        server < 0 || server > proxy.servers)
-        puts("error");
-    else if (strcmp(verb, "where") == 0 && node > 0)
-        printf("ok %d\n", where(node));
-    else if (strcmp(verb, "lost") == 0)
-        printf("ok %lu\n", proxy.lost);
-    else
-        puts(apply_to(node, server, verb, argument) ? "ok" : "error");
-    fflush(stdout);
-}
-
-/* False at the end of the input. */
-static bool take_orders(void)
-{
-    static char line[128];
-    static size_t length;
-    char text[128];
-    ssize_t got = read(STDIN_FILENO, text, sizeof text);
-
-    if (got <= 0)
-        return got < 0 && errno == EINTR;
-    for (ssize_t i = 0; i < got; i++) {
-        if (text[i] == '\n') {
-            line[length] = '\0';
-            obey(line);
-            length = 0;
-        } else if (length < sizeof line - 1) {
-            line[length++] = text[i];
-        }
-    }
-    return true;
-}
-
 /* ---- the program ---- */
 
 static int wait_ms(int64_t next)
 {
-    int64_t left = next == NEVER ? -1 : next - now_ns();
+    int64_t left = next == NEVER ? -1 : next - proxy_now();
 
     if (next == NEVER)
         return -1;
@@ -569,7 +340,7 @@ static void serve(void)
                 take_connection((struct link *)end);
         }
         if (orders) /* no event names a connection any more: they may be dropped */
-            more = take_orders();
+            more = proxy_take_orders();
     }
 }
 

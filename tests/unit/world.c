@@ -1,47 +1,23 @@
-#include "world.h"
+#include "world_internal.h"
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "session/dispatch.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/timerfd.h>
 #include <time.h>
 
-#define DISPATCHERS 64
 #define START (1000 * OZ_SECOND)
-#define SHOWN 20 /* failures that are printed */
 
-struct dispatcher {
-    struct oz_dispatch *d;
-    bool dirty; /* a message was posted since it ran */
-};
-
-static struct {
-    bool threads;
-    int failing_threads;
-    _Atomic int64_t now;
-    uint64_t random;
-    char context[200];
-    bool failed;
-    long failures;
-    struct world_counts counts;
-    int64_t newest_epoch;
-    bool chaos;
-    int64_t newest_token[256]; /* by the last character of the key */
-    struct world_node nodes[WORLD_NODES];
-    struct world_attempt attempts[WORLD_ATTEMPTS];
-    struct dispatcher dispatchers[DISPATCHERS];
-} world;
+struct world_state world;
 
 /* ---- what the library is given in place of its own ---- */
 
@@ -79,7 +55,7 @@ static struct dispatcher *find_dispatcher(const struct oz_dispatch *d)
 {
     int i;
 
-    for (i = 0; i < DISPATCHERS; i++)
+    for (i = 0; i < WORLD_DISPATCHERS; i++)
         if (world.dispatchers[i].d == d)
             return &world.dispatchers[i];
     return NULL;
@@ -160,7 +136,7 @@ void world_fail(const char *format, ...)
 {
     va_list args;
 
-    if (world.failures++ < SHOWN) {
+    if (world.failures++ < WORLD_SHOWN) {
         printf("\n    %s: at %" PRId64 " ms: ", world.context, world_now_ms());
         va_start(args, format);
         vprintf(format, args);
@@ -260,7 +236,7 @@ int64_t world_now_ms(void)
     return (atomic_load(&world.now) - START) / OZ_MS;
 }
 
-/* ---- what must always hold ---- */
+/* ---- looking ---- */
 
 void world_each(void (*visit)(struct world_node *node))
 {
@@ -291,67 +267,6 @@ struct world_node *world_master(void)
     return master;
 }
 
-static void check_masters(void)
-{
-    const struct world_node *master = NULL;
-    int64_t epoch = 0;
-    int i;
-
-    for (i = 0; i < WORLD_NODES; i++) {
-        const struct world_node *node = &world.nodes[i];
-
-        if (!node->cluster || !odezk_is_master(node->cluster, &epoch) || fake_is_doomed(node->slot))
-            continue;
-        if (master)
-            world_fail("two masters: %s and %s", master->id, node->id);
-        master = node;
-        if (epoch < world.newest_epoch)
-            world_fail("%s is master in epoch %" PRId64 ", after %" PRId64, node->id, epoch, world.newest_epoch);
-        world.newest_epoch = epoch;
-    }
-}
-
-static void check_holders(const struct world_attempt *a, const struct world_attempt *b)
-{
-    if (strcmp(a->key, b->key) == 0 && !fake_is_doomed(a->node->slot) && !fake_is_doomed(b->node->slot))
-        world_fail("two holders of %s: %s and %s", a->key, a->node->id, b->node->id);
-}
-
-static void check_locks(void)
-{
-    const struct world_attempt *holders[WORLD_ATTEMPTS];
-    int count = 0, i, k;
-
-    for (i = 0; i < WORLD_ATTEMPTS; i++)
-        if (world_holds(&world.attempts[i]))
-            holders[count++] = &world.attempts[i];
-    for (i = 0; i < count; i++)
-        for (k = 0; k < i; k++)
-            check_holders(holders[i], holders[k]);
-}
-
-/* Should the follower die at this moment, without another word to its leader, the session must
- * outlive the lease. */
-static void check_lease(const struct world_node *node)
-{
-    int64_t lease = oz_session_lease_end(node->cluster->session), end = fake_session_end(node->slot);
-
-    if (lease && end != OZ_NEVER && lease + WORLD_TIMEOUT * OZ_MS / 40 > end)
-        world_fail("%s: its lease ends %" PRId64 " us too late", node->id,
-                   (lease + WORLD_TIMEOUT * OZ_MS / 40 - end) / 1000);
-}
-
-static void check(void)
-{
-    int i;
-
-    for (i = 0; i < WORLD_NODES; i++)
-        if (world.nodes[i].cluster)
-            check_lease(&world.nodes[i]);
-    check_masters();
-    check_locks();
-}
-
 /* ---- time ---- */
 
 static bool run(struct oz_dispatch *d)
@@ -362,7 +277,7 @@ static bool run(struct oz_dispatch *d)
         return false;
     place->dirty = false;
     oz_dispatch_step(d, 0);
-    check();
+    world_check();
     return true;
 }
 
@@ -468,158 +383,12 @@ void world_jump_to(int64_t at)
 {
     if (at > atomic_load(&world.now))
         atomic_store(&world.now, at);
-    check();
+    world_check();
 }
 
 void world_jump(int64_t ms)
 {
     world_jump_to(oz_now() + ms * OZ_MS);
-}
-
-/* ---- events ---- */
-
-static void say(struct world_node *node, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-static void say(struct world_node *node, const char *format, ...)
-{
-    size_t n = strlen(node->said);
-    va_list args;
-
-    if (n > 0 && n + 1 < sizeof node->said)
-        node->said[n++] = ' ';
-    va_start(args, format);
-    vsnprintf(node->said + n, sizeof node->said - n, format, args);
-    va_end(args);
-}
-
-bool world_said(struct world_node *node, const char *words)
-{
-    bool same = strcmp(node->said, words) == 0;
-
-    if (!same)
-        printf("\n    %s said \"%s\", expected \"%s\" ", node->id, node->said, words);
-    node->said[0] = '\0';
-    return same;
-}
-
-static struct world_member *find_member(struct world_node *node, const char *id)
-{
-    int i;
-
-    for (i = 0; i < node->member_count; i++)
-        if (strcmp(node->members[i].id, id) == 0)
-            return &node->members[i];
-    return NULL;
-}
-
-static void on_member(struct world_node *node, const odezk_event *e)
-{
-    struct world_member *member = find_member(node, e->id);
-    static const char signs[] = {'+', '-', '*'};
-
-    say(node, "%c%s#%d", signs[e->change], e->id, (int)e->incarnation);
-    switch (e->change) {
-    case ODEZK_MEMBER_JOINED:
-        if (member || node->member_count == WORLD_NODES) {
-            world_fail("%s: %s joined twice", node->id, e->id);
-            return;
-        }
-        member = &node->members[node->member_count++];
-        snprintf(member->id, sizeof member->id, "%s", e->id);
-        member->incarnation = e->incarnation;
-        break;
-    case ODEZK_MEMBER_LEFT:
-        if (!member || member->incarnation != e->incarnation)
-            world_fail("%s: %s left, which was not there", node->id, e->id);
-        else
-            *member = node->members[--node->member_count];
-        break;
-    case ODEZK_MEMBER_RESTARTED:
-        if (!member || member->incarnation == e->incarnation)
-            world_fail("%s: %s restarted as what it was", node->id, e->id);
-        else
-            member->incarnation = e->incarnation;
-        break;
-    }
-}
-
-static void on_mastership(struct world_node *node, const odezk_event *e)
-{
-    if (e->held == node->mastership)
-        world_fail("%s: its mastership %s twice", node->id, e->held ? "began" : "ended");
-    if (e->held ? e->epoch <= node->epoch : e->epoch != node->epoch)
-        world_fail("%s: mastership %d of epoch %" PRId64 " after %" PRId64, node->id, e->held, e->epoch, node->epoch);
-    if (!e->held && !e->reason)
-        world_fail("%s: a mastership ended without a reason", node->id);
-    say(node, "%s", e->held ? "held" : e->reason ? e->reason : "");
-    node->mastership = e->held;
-    world.counts.masterships += e->held;
-    node->epoch = e->epoch;
-}
-
-static void on_master(struct world_node *node, const odezk_event *e)
-{
-    say(node, "master:%s", e->id ? e->id : "");
-    snprintf(node->master, sizeof node->master, "%s", e->id ? e->id : "");
-    node->master_epoch = e->epoch;
-    if (e->id && e->epoch < node->newest_epoch)
-        world_fail("%s: sees the master of epoch %" PRId64 " after %" PRId64, node->id, e->epoch, node->newest_epoch);
-    if (e->id)
-        node->newest_epoch = e->epoch;
-}
-
-static void on_session(struct world_node *node, const odezk_event *e)
-{
-    static const bool follows[5][5] = {/* from, to */
-                                       {true, true, false, true, true},
-                                       {false, false, true, true, true},
-                                       {false, true, false, true, true},
-                                       {true, true, false, false, true},
-                                       {false, false, false, false, false}};
-
-    if (!follows[node->state][e->state])
-        world_fail("%s: the session is %s after %s", node->id, odezk_session_state_name(e->state),
-                   odezk_session_state_name(node->state));
-    if (e->generation < node->generation)
-        world_fail("%s: the generation went back", node->id);
-    say(node, "%s", odezk_session_state_name(e->state));
-    world.counts.sessions += e->generation > node->generation;
-    node->state = e->state;
-    node->generation = e->generation;
-}
-
-static void on_event(odezk_cluster *cluster, const odezk_event *e, void *arg)
-{
-    struct world_node *node = arg;
-
-    (void)cluster;
-    switch (e->type) {
-    case ODEZK_EVENT_SESSION:
-        on_session(node, e);
-        break;
-    case ODEZK_EVENT_READY:
-        say(node, "ready#%d", (int)e->incarnation);
-        node->readies++;
-        world.counts.joins++;
-        node->incarnation = e->incarnation;
-        break;
-    case ODEZK_EVENT_MEMBER:
-        on_member(node, e);
-        break;
-    case ODEZK_EVENT_MASTER:
-        on_master(node, e);
-        break;
-    case ODEZK_EVENT_MASTERSHIP:
-        on_mastership(node, e);
-        break;
-    case ODEZK_EVENT_REFUSED:
-        say(node, "refused");
-        node->refused = e->error;
-        snprintf(node->refusal, sizeof node->refusal, "%s", e->reason);
-        break;
-    default:
-        world_fail("%s: an unknown event %d", node->id, (int)e->type);
-    }
 }
 
 /* ---- nodes ---- */
@@ -664,7 +433,7 @@ struct world_node *world_node_with(const char *id, odezk_role role, int slot, co
             abort();
     *node = (struct world_node){.cluster = cluster, .slot = slot, .role = role};
     snprintf(node->id, sizeof node->id, "%s", id);
-    while (odezk_cluster_subscribe(cluster, ODEZK_EVENT_ALL, on_event, node, NULL) == ODEZK_ENOMEM)
+    while (odezk_cluster_subscribe(cluster, ODEZK_EVENT_ALL, world_on_event, node, NULL) == ODEZK_ENOMEM)
         ;
     return node;
 }
@@ -790,95 +559,6 @@ bool world_is_ready(void *node)
     return n->cluster->ready;
 }
 
-static bool is_live(const struct world_node *node)
-{
-    return node->cluster && node->started && !node->crashed && !node->refused && node->state != ODEZK_SESSION_CLOSED;
-}
-
-static const char *trouble_of(struct world_node *node, int live, const struct world_node *master)
-{
-    odezk_master seen;
-    odezk_node_list *list = NULL;
-    size_t count;
-
-    if (node->state != ODEZK_SESSION_CONNECTED)
-        return "not connected";
-    if (!node->cluster->ready)
-        return "not ready";
-    if (node->member_count != live)
-        return "sees other members";
-    if (odezk_members(node->cluster, &list) != ODEZK_OK)
-        return "out of memory";
-    count = list->count;
-    odezk_node_list_free(list);
-    if (count != (size_t)live)
-        return "lists other members";
-    if (odezk_get_master(node->cluster, &seen) != ODEZK_OK || strcmp(seen.id, master ? master->id : "") != 0 ||
-        strcmp(node->master, seen.id) != 0)
-        return "sees another master";
-    if (odezk_is_master(node->cluster, NULL) != node->mastership)
-        return "is in doubt about its mastership";
-    return NULL;
-}
-
-static const char *trouble(const char **who)
-{
-    struct world_node *master = world_master();
-    bool candidates = false;
-    int live = 0, i;
-
-    *who = "cluster";
-    for (i = 0; i < WORLD_NODES; i++)
-        if (is_live(&world.nodes[i])) {
-            live += world.nodes[i].role != ODEZK_ROLE_CLIENT;
-            candidates |= world.nodes[i].role == ODEZK_ROLE_MEMBER;
-        }
-    if (candidates && !master)
-        return "has no master";
-    for (i = 0; i < WORLD_NODES; i++) {
-        const char *what;
-
-        if (!is_live(&world.nodes[i]))
-            continue;
-        *who = world.nodes[i].id;
-        what = trouble_of(&world.nodes[i], live, master);
-        if (what)
-            return what;
-    }
-    return NULL;
-}
-
-bool world_is_settled(void *unused)
-{
-    const char *who;
-
-    (void)unused;
-    return trouble(&who) == NULL;
-}
-
-static void describe(struct world_node *node)
-{
-    int i;
-
-    printf("\n    %s: slot %d, %s, generation %d,%s%s%s sees", node->id, node->slot,
-           odezk_session_state_name(node->state), (int)node->generation, node->crashed ? " crashed," : "",
-           node->cluster->ready ? " ready," : "", odezk_is_master(node->cluster, NULL) ? " master," : "");
-    for (i = 0; i < node->member_count; i++)
-        printf(" %s#%d", node->members[i].id, (int)node->members[i].incarnation);
-    printf(", master %s", node->master);
-}
-
-void world_explain(void)
-{
-    const char *who, *what = trouble(&who);
-
-    if (!what)
-        return;
-    world_fail("%s %s", who, what);
-    world_each(describe);
-    fake_print();
-}
-
 /* ---- locks ---- */
 
 static void on_lost(odezk_lock *lock, void *arg)
@@ -911,7 +591,6 @@ static void on_lock(int error, odezk_lock *lock, void *arg)
     odezk_lock_on_lost(lock, on_lost, a);
     if (!odezk_lock_is_valid(lock) || fake_is_doomed(a->node->slot))
         return;
-    a->was_valid = true;
     world.counts.grants++;
     if (token < *newest || token <= 0) /* the same when it was handed over in its process */
         world_fail("%s: %s has the token %" PRId64 " after %" PRId64, a->node->id, a->key, token, *newest);
@@ -1005,76 +684,5 @@ void world_clean(void)
         world_fail("%d ephemeral znodes and %d in the inboxes are left", fake_ephemerals(""),
                    fake_below(WORLD_ROOT "/inbox"));
         fake_print();
-    }
-}
-
-/* ---- sweeps ---- */
-
-/* Instrumented builds are slow, and look for something else: they take samples of what the plain one tries. */
-#if defined(__SANITIZE_THREAD__)
-enum { STRIDE = 11 };
-#elif defined(__SANITIZE_ADDRESS__)
-enum { STRIDE = 3 };
-#else
-enum { STRIDE = 1 };
-#endif
-
-/* Whether the fault was reached. */
-static bool run_with_fault(const char *name, void (*scenario)(void), long n, enum fake_fault fault)
-{
-    bool happened;
-
-    world_context("%s, %s at request %ld", name, fake_fault_name(fault), n);
-    world_begin((uint64_t)n);
-    fake_set_fault(0, n, fault);
-    scenario();
-    happened = fake_fault_happened();
-    world_clean();
-    world_end();
-    return happened;
-}
-
-/* To look at one failure alone: ODEZK_TEST_AT is its request or allocation, ODEZK_TEST_FAULT the
- * name of its fault. */
-static long only_at(void)
-{
-    const char *at = getenv("ODEZK_TEST_AT");
-
-    return at ? atol(at) : 0;
-}
-
-static bool is_chosen(enum fake_fault fault)
-{
-    const char *name = getenv("ODEZK_TEST_FAULT");
-
-    return !name || strcmp(name, fake_fault_name(fault)) == 0;
-}
-
-void world_sweep_faults(const char *name, void (*scenario)(void))
-{
-    int fault;
-    long n, only = only_at();
-
-    for (fault = FAKE_NONE + 1; fault < FAKE_FAULTS; fault++)
-        for (n = only ? only : 1; is_chosen((enum fake_fault)fault) && world.failures < SHOWN; n += STRIDE)
-            if (!run_with_fault(name, scenario, n, (enum fake_fault)fault) || only)
-                break;
-}
-
-void world_sweep_memory(const char *name, void (*scenario)(void))
-{
-    long n, made, only = only_at();
-
-    for (n = only ? only : 1; world.failures < SHOWN; n += STRIDE) {
-        world_context("%s, allocation %ld fails", name, n);
-        world_begin((uint64_t)n);
-        made = oz_mem_count();
-        oz_mem_fail_at(n);
-        scenario();
-        made = oz_mem_count() - made;
-        world_clean();
-        world_end();
-        if (made < n || only)
-            return;
     }
 }

@@ -57,7 +57,7 @@ struct world_attempt {
     int error;
     odezk_lock_request *request;
     odezk_lock *lock;
-    bool was_valid, released;
+    bool released;
     int lost; /* how often that was told */
 };
 
