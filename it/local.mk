@@ -1,4 +1,4 @@
-# Integration tests against real servers. `make integration` runs them; they are not among those of `make check`.
+# Integration tests against real servers. `make integration` runs them, `make check` does not.
 IT_HARNESS = \
 	it/claims.c it/events.c it/harness.c it/harness.h it/internal.h it/process.c it/proxy.c it/sandbox.c it/zk.c
 IT_COMPILE = $(AM_CFLAGS) $(CUNIT_CFLAGS) $(JANSSON_CFLAGS)
@@ -57,3 +57,13 @@ it_claimant_LDADD = it/libharness.la
 include it/reaper.mk
 include it/faults.mk
 include it/sticky.mk
+
+# One after the other; IT_ARGS are their options, for example IT_ARGS="--servers 3".
+IT_ARGS =
+integration:
+	$(MAKE) $(AM_MAKEFLAGS) check TESTS=
+	@failed=; for test in $(IT_TESTS); do \
+		echo "== $$test"; srcdir=$(abs_srcdir) ./$$test $(IT_ARGS) || failed="$$failed $$test"; \
+	done; \
+	test -z "$$failed" || { echo "failed:$$failed" >&2; exit 1; }
+.PHONY: integration

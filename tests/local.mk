@@ -1,4 +1,5 @@
-# What needs no ZooKeeper server: `make check` runs it. Each kind of test has a fragment of its own.
+# What `make check` runs. Only tests/cli/ starts ZooKeeper servers, private ones. Each kind of test has a fragment of its
+# own.
 TESTS += tests/layers.sh
 EXTRA_DIST += tests/layers.sh
 
