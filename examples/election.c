@@ -1,11 +1,10 @@
-/* Does something every second, but only on the master. usage: election [SERVERS [ID]] */
+/* Does something every second, but only on the master. usage: election [CONFIGURATION-DIRECTORY] */
 #include <odezk/odezk.h>
 #include <signal.h>
 #include <stdio.h>
 #include <time.h>
 
-/* The epoch goes with whatever a master writes elsewhere, so that a master of before can be refused
- * there. */
+/* The epoch goes with whatever a master writes elsewhere, so that an earlier master can be refused there. */
 static void work(odezk_cluster *cluster)
 {
     odezk_master master;
@@ -18,39 +17,25 @@ static void work(odezk_cluster *cluster)
     fflush(stdout);
 }
 
-static int run(const odezk_config *config, const sigset_t *until)
-{
-    const struct timespec second = {1, 0};
-    odezk_cluster *cluster = NULL;
-    int err = odezk_cluster_new(config, NULL, &cluster);
-
-    if (err == ODEZK_OK)
-        err = odezk_cluster_join(cluster, 10000);
-    while (err == ODEZK_OK && sigtimedwait(until, NULL, &second) < 0)
-        work(cluster);
-    odezk_cluster_free(cluster); /* gives the mastership up: the next one need not wait */
-    return err;
-}
-
 int main(int argc, char **argv)
 {
+    const struct timespec second = {1, 0};
     odezk_config *config = NULL;
+    odezk_cluster *cluster = NULL;
     sigset_t until;
-    int err;
+    int failed;
 
     sigemptyset(&until);
     sigaddset(&until, SIGINT);
     sigaddset(&until, SIGTERM);
     sigprocmask(SIG_BLOCK, &until, NULL); /* before there are threads */
-    err = odezk_config_new(&config);
-    if (err == ODEZK_OK && argc > 1)
-        err = odezk_config_set(config, "servers", argv[1], NULL);
-    if (err == ODEZK_OK && argc > 2)
-        err = odezk_config_set(config, "node-id", argv[2], NULL);
-    if (err == ODEZK_OK)
-        err = run(config, &until);
-    if (err != ODEZK_OK)
+    failed = odezk_config_load(argc > 1 ? argv[1] : NULL, &config, NULL) || odezk_cluster_new(config, NULL, &cluster) ||
+             odezk_cluster_join(cluster, 10000);
+    if (failed)
         fprintf(stderr, "election: %s\n", odezk_last_error());
+    while (!failed && sigtimedwait(&until, NULL, &second) < 0)
+        work(cluster);
+    odezk_cluster_free(cluster); /* gives the mastership up: the next master need not wait */
     odezk_config_free(config);
-    return err == ODEZK_OK ? 0 : 1;
+    return failed ? 1 : 0;
 }

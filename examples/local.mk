@@ -1,4 +1,4 @@
-# Programs on the public API: they see include/ and nothing else. Not installed.
+# Programs on the public API: they see include/ and nothing else. The programs are not installed.
 EXAMPLE_CPPFLAGS = -D_GNU_SOURCE -I$(top_srcdir)/include
 EXAMPLE_LINK = $(AM_LDFLAGS) -no-install
 
@@ -39,4 +39,6 @@ examples_engine_engine_CFLAGS = $(AM_CFLAGS) $(SQLITE_CFLAGS)
 examples_engine_engine_LDFLAGS = $(EXAMPLE_LINK)
 examples_engine_engine_LDADD = libodezk.la $(SQLITE_LIBS)
 
-EXTRA_DIST += quickstart .ci/deps doc/engine.md
+# Installed beside the documentation, to be read.
+examplesdir = $(docdir)/examples
+dist_examples_DATA = examples/election.c examples/fencing.c examples/lock.c examples/member.c examples/readme.c

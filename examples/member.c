@@ -1,4 +1,4 @@
-/* Joins the cluster and tells who comes and goes, until SIGINT. usage: member [SERVERS [ID]] */
+/* Joins the cluster and prints who joins and leaves, until SIGINT. usage: member [CONFIGURATION-DIRECTORY] */
 #include <odezk/odezk.h>
 #include <signal.h>
 #include <stdio.h>
@@ -14,40 +14,27 @@ static void on_event(odezk_cluster *cluster, const odezk_event *e, void *arg)
     fflush(stdout);
 }
 
-static int run(const odezk_config *config, const sigset_t *until)
-{
-    odezk_cluster *cluster = NULL;
-    int received, err = odezk_cluster_new(config, NULL, &cluster);
-
-    if (err == ODEZK_OK)
-        err = odezk_cluster_subscribe(cluster, ODEZK_EVENT_MEMBER | ODEZK_EVENT_SESSION, on_event, NULL, NULL);
-    if (err == ODEZK_OK)
-        err = odezk_cluster_join(cluster, 10000);
-    if (err == ODEZK_OK)
-        sigwait(until, &received);
-    odezk_cluster_free(cluster);
-    return err;
-}
-
 int main(int argc, char **argv)
 {
+    const char *dir = argc > 1 ? argv[1] : NULL; /* NULL: the defaults, a server on localhost:2181 */
     odezk_config *config = NULL;
+    odezk_cluster *cluster = NULL;
     sigset_t until;
-    int err;
+    int received;
 
     sigemptyset(&until);
     sigaddset(&until, SIGINT);
-    sigaddset(&until, SIGTERM);
     sigprocmask(SIG_BLOCK, &until, NULL); /* before there are threads */
-    err = odezk_config_new(&config);
-    if (err == ODEZK_OK && argc > 1)
-        err = odezk_config_set(config, "servers", argv[1], NULL);
-    if (err == ODEZK_OK && argc > 2)
-        err = odezk_config_set(config, "node-id", argv[2], NULL);
-    if (err == ODEZK_OK)
-        err = run(config, &until);
-    if (err != ODEZK_OK)
+    if (odezk_config_load(dir, &config, NULL) != ODEZK_OK || odezk_cluster_new(config, NULL, &cluster) != ODEZK_OK ||
+        odezk_cluster_subscribe(cluster, ODEZK_EVENT_MEMBER | ODEZK_EVENT_SESSION, on_event, NULL, NULL) != ODEZK_OK ||
+        odezk_cluster_join(cluster, 10000) != ODEZK_OK) {
         fprintf(stderr, "member: %s\n", odezk_last_error());
+        odezk_cluster_free(cluster);
+        odezk_config_free(config);
+        return 1;
+    }
+    sigwait(&until, &received);
+    odezk_cluster_free(cluster);
     odezk_config_free(config);
-    return err == ODEZK_OK ? 0 : 1;
+    return 0;
 }

@@ -1,4 +1,5 @@
-# Integration tests against real servers, each a program of its own; `make check` only builds them.
+# Integration tests against real servers, each a program of its own. `make integration` runs them, `make check` only
+# builds them.
 IT_COMPILE = $(AM_CFLAGS) $(CUNIT_CFLAGS) $(JANSSON_CFLAGS)
 IT_LINK = $(AM_LDFLAGS) -no-install
 
@@ -51,3 +52,13 @@ it_victim_LDFLAGS = $(IT_LINK)
 it_victim_LDADD = libodezk.la
 
 include it/faults/local.mk
+
+# One after the other; IT_ARGS are their options, for example IT_ARGS="--servers 3".
+IT_ARGS =
+integration:
+	$(MAKE) $(AM_MAKEFLAGS) check TESTS=
+	@failed=; for test in $(IT_TESTS); do \
+		echo "== $$test"; srcdir=$(abs_srcdir) ./$$test $(IT_ARGS) || failed="$$failed $$test"; \
+	done; \
+	test -z "$$failed" || { echo "failed:$$failed" >&2; exit 1; }
+.PHONY: integration

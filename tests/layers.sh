@@ -103,8 +103,24 @@ awk '/\/\*\*/ { since = 0 } /Since [0-9]/ { since = 1 } /^[a-z].*[ *]odezk_[a-z0
     if (!since) print FILENAME ": " $0; since = 0 }' include/odezk/*.h >"$tmp/found"
 report 'each public function is documented in its header'
 
+# libodezk.3 lists them all.
+while read -r name; do
+    grep -q -E "^\.It Fn $name( |\$)" doc/man/libodezk.3 || echo "$name is not in doc/man/libodezk.3"
+done <"$tmp/declared" >"$tmp/found"
+report 'each public function is in libodezk.3'
+
+version=$(sed -n 's/^AC_INIT(\[odezk\], \[\([^]]*\)\].*/\1/p' configure.ac)
+{
+    [ -n "$version" ] || echo "configure.ac names no version"
+    grep -q "^#define ODEZK_VERSION \"$version\"\$" include/odezk/version.h ||
+        echo "configure.ac says $version, include/odezk/version.h something else"
+} >"$tmp/found"
+report 'configure.ac and version.h agree on the version'
+
 # Another version of it may lay the same code out otherwise.
-if clang-format --version 2>/dev/null | grep -q 'version 14\.'; then
+if [ ! -f .clang-format ]; then
+    skip 'the code is laid out as .clang-format says' 'there is no .clang-format'
+elif clang-format --version 2>/dev/null | grep -q 'version 14\.'; then
     find src include it tests bench examples -name '*.[ch]' -exec clang-format --dry-run {} + >"$tmp/found" 2>&1
     report 'the code is laid out as .clang-format says'
 else
@@ -113,6 +129,9 @@ fi
 
 awk '/^```c$/ { on = 1; next } /^```$/ { on = 0 } on' README.md | diff - examples/readme.c >"$tmp/found" 2>&1
 report "the README's example is the one that is compiled"
+
+sed -n '/^\.Bd -literal$/,/^\.Ed$/p' doc/man/libodezk.3 | sed '1d;$d; s/\\e/\\/g' | diff - examples/readme.c >"$tmp/found" 2>&1
+report 'so is the one of libodezk.3'
 
 echo "1..$n"
 exit $bad

@@ -1,4 +1,4 @@
-# What needs no ZooKeeper server, and the command's tests: `make check` runs it.
+# What `make check` runs. Only tests/cli/ starts ZooKeeper servers, private ones.
 TESTS += tests/layers.sh tests/cli/test_cli.sh tests/cli/test_cluster.sh
 EXTRA_DIST += tests/layers.sh tests/cli/tap.sh tests/cli/test_cli.sh tests/cli/test_cluster.sh tests/model.sh
 

@@ -18,7 +18,7 @@ typedef struct odezk_cluster odezk_cluster;
 typedef enum odezk_role {
     ODEZK_ROLE_MEMBER = 0,   /**< a live node that may become master */
     ODEZK_ROLE_OBSERVER = 1, /**< a live node that never becomes master */
-    ODEZK_ROLE_CLIENT = 2    /**< no node: reads, watches, takes locks */
+    ODEZK_ROLE_CLIENT = 2    /**< not a member: reads, watches, takes locks */
 } odezk_role;
 
 #define ODEZK_CLUSTER_OPTIONS_VERSION 1
@@ -38,11 +38,11 @@ typedef enum odezk_session_state {
     ODEZK_SESSION_CONNECTING = 0, /**< no session yet */
     ODEZK_SESSION_CONNECTED = 1,
     ODEZK_SESSION_SUSPENDED = 2, /**< disconnected; the session, and within the lease every grant, lives on */
-    ODEZK_SESSION_LOST = 3,      /**< the servers ended the session; a new generation follows by itself */
+    ODEZK_SESSION_LOST = 3,      /**< the servers ended the session; a new generation follows automatically */
     ODEZK_SESSION_CLOSED = 4     /**< closed by us, or refused: final */
 } odezk_session_state;
 
-/** A constant name such as "connected"; "unknown" for a foreign number. Any thread; never blocks. Since 0.1. */
+/** A constant name such as "connected"; "unknown" for any other number. Any thread; never blocks. Since 0.1. */
 const char *odezk_session_state_name(odezk_session_state state);
 
 typedef enum odezk_event_type {
@@ -58,10 +58,10 @@ typedef enum odezk_event_type {
 typedef enum odezk_member_change {
     ODEZK_MEMBER_JOINED = 0,
     ODEZK_MEMBER_LEFT = 1,
-    ODEZK_MEMBER_RESTARTED = 2 /**< same id, newer incarnation: what the former one had is lost */
+    ODEZK_MEMBER_RESTARTED = 2 /**< same id, newer incarnation: what the previous one held is lost */
 } odezk_member_change;
 
-/** A constant name such as "joined"; "unknown" for a foreign number. Any thread; never blocks. Since 0.1. */
+/** A constant name such as "joined"; "unknown" for any other number. Any thread; never blocks. Since 0.1. */
 const char *odezk_member_change_name(odezk_member_change change);
 
 /** An event. Strings are valid during the callback only. Fields that do not belong to the type are zero. */
@@ -73,7 +73,7 @@ typedef struct odezk_event {
     uint64_t generation; /**< counts the sessions of this handle, from 1; 0 before the first */
     /* READY, MEMBER, MASTER */
     const char *id;      /**< the node's id; NULL in MASTER: there is none */
-    int64_t incarnation; /**< tells two lives of one id apart; grows with each (modulo 2^32) */
+    int64_t incarnation; /**< of two processes with one id the later has the larger (modulo 2^32) */
     odezk_member_change change;
     /* MASTER, MASTERSHIP */
     int64_t epoch; /**< the fencing token of the mastership: grows with each one */
@@ -87,7 +87,8 @@ typedef struct odezk_event {
 /**
  * A receiver of events. Runs on the handle's callback thread, one callback at a time, in the order in
  * which things happened; none is dropped. It may call every function that does not block (those that
- * block answer ODEZK_EINCALLBACK). Taking long delays further callbacks, but neither lease nor master.
+ * block return ODEZK_EINCALLBACK), but not odezk_cluster_free() on this handle. A slow callback delays later
+ * callbacks, but neither lease nor mastership nor locks.
  */
 typedef void (*odezk_event_cb)(odezk_cluster *cluster, const odezk_event *event, void *arg);
 
@@ -107,8 +108,8 @@ typedef struct odezk_subscription odezk_subscription;
 int odezk_cluster_new(const odezk_config *config, const odezk_cluster_options *options, odezk_cluster **out);
 
 /**
- * Begins to connect and to join, and goes on for ever by itself: through servers that are not up yet,
- * lost connections and expired sessions.
+ * Begins to connect and to join, and keeps trying automatically: while servers are not up yet, after lost
+ * connections and after expired sessions.
  *
  * @return ODEZK_OK (also when it was started before); ODEZK_EINVAL; ODEZK_ECLOSED; ODEZK_EFORKED
  *
@@ -118,9 +119,9 @@ int odezk_cluster_start(odezk_cluster *cluster);
 
 /**
  * Starts the handle if that was not done, and waits until the node is a member (a client: until it is
- * connected). A node that restarts waits here for its former incarnation to end.
+ * connected). A node that restarts waits here until the session of its previous incarnation has ended.
  *
- * @param timeout_ms how long to wait at most, in milliseconds; 0 only looks. The handle goes on after a time-out.
+ * @param timeout_ms how long to wait at most, in milliseconds; 0 only looks. The handle keeps trying after a time-out.
  * @return ODEZK_OK; ODEZK_EUNREACHABLE (no server answered in time); ODEZK_ETIMEDOUT (connected, but not yet a member);
  *         ODEZK_EDUPLICATE (a living node has this id: odezk_last_error() names its host and pid; the handle is
  *         closed); ODEZK_ECHROOT; ODEZK_EAUTH; ODEZK_ECLOSED; ODEZK_EINCALLBACK; ODEZK_EINVAL; ODEZK_EFORKED
@@ -131,8 +132,8 @@ int odezk_cluster_join(odezk_cluster *cluster, int timeout_ms);
 
 /**
  * Leaves the cluster and ends the session. Grants end first (locks, then mastership), then membership;
- * all blocking calls of other threads return ODEZK_ECLOSED, all pending callbacks are run before it returns.
- * What could not be told to a server (none reachable) ends there with the session timeout.
+ * blocking calls of other threads return ODEZK_ECLOSED, and all pending callbacks have run when it returns.
+ * When no server can be reached, the others see this node leave at the end of the session timeout.
  *
  * @return ODEZK_OK (also when closed before); ODEZK_EINCALLBACK (use odezk_cluster_begin_close()); ODEZK_EINVAL;
  *         ODEZK_EFORKED
@@ -143,7 +144,7 @@ int odezk_cluster_join(odezk_cluster *cluster, int timeout_ms);
 int odezk_cluster_close(odezk_cluster *cluster);
 
 /**
- * Begins what odezk_cluster_close() does and returns at once. The end is told by a SESSION event "closed".
+ * Begins what odezk_cluster_close() does and returns at once. A SESSION event with the state CLOSED reports the end.
  *
  * @return ODEZK_OK (also when closed before); ODEZK_EINVAL; ODEZK_EFORKED
  *
@@ -162,8 +163,8 @@ void odezk_cluster_free(odezk_cluster *cluster);
 const char *odezk_cluster_node_id(const odezk_cluster *cluster);
 
 /**
- * Sets what this node tells about itself beside host, pid, version and start time. The next write of the member
- * znode carries it; before joining it is there from the start.
+ * Sets what this node publishes about itself besides host, pid, version and start time. The next write of the member
+ * znode carries it; what is set before joining is there from the start.
  *
  * @param key   1 to 64 characters of A-Z a-z 0-9 . _ -
  * @param value UTF-8 text, copied; NULL removes the key
@@ -175,8 +176,8 @@ const char *odezk_cluster_node_id(const odezk_cluster *cluster);
 int odezk_cluster_set_metadata(odezk_cluster *cluster, const char *key, const char *value);
 
 /**
- * Registers a receiver of events. It first gets the present state (session, members as joined, master, own
- * mastership, ready) as events, then every change.
+ * Registers a receiver of events. It first gets the present state as events (session, members as joined, ready, master,
+ * own mastership, refused), then every change.
  *
  * @param types ODEZK_EVENT_* ored together
  * @param out   set to the registration; may be NULL (it then lasts as long as the handle)

@@ -12,18 +12,18 @@ extern "C" {
 /** A complete, valid set of settings. Not thread-safe: one thread at a time may use it. */
 typedef struct odezk_config odezk_config;
 
-/** One mistake in a configuration. The strings belong to the odezk_problems that holds it. */
+/** One error in a configuration. The strings belong to the odezk_problems that holds it. */
 typedef struct odezk_problem {
-    const char *file;    /**< the file as it was opened; "" when the mistake is in no file */
-    int line;            /**< 1-based; 0 when the mistake has no line */
+    const char *file;    /**< the file as it was opened; "" when the error is in no file */
+    int line;            /**< 1-based; 0 when the error has no line */
     const char *message; /**< what was found, what is allowed */
     const char *text;    /**< "file:line: message", ready to print */
 } odezk_problem;
 
-/** All the mistakes of one load. */
+/** All the errors of one load. */
 typedef struct odezk_problems odezk_problems;
 
-/** What there is to know about a setting. All strings are constant. */
+/** The description of a setting. All strings are constant. */
 typedef struct odezk_setting {
     const char *name;          /**< "session-timeout": the XML element and the end of the property's key */
     const char *type;          /**< "string", "integer", "milliseconds", "boolean", "choice" */
@@ -45,14 +45,14 @@ int odezk_config_new(odezk_config **out);
 
 /**
  * Reads a configuration directory: ode-cluster.xml, then ode-axis2.properties (or, if that is
- * absent, ode-jbi.properties) overriding it. A file that does not exist is no mistake.
+ * absent, ode-jbi.properties) overriding it. A file that does not exist is not an error.
  *
  * @param dir      the directory; NULL or a directory with neither file gives the defaults, one that does not exist
- *                 is a mistake
+ *                 is an error
  * @param out      set to a new configuration, to be freed with odezk_config_free(); untouched on failure
- * @param problems may be NULL; on ODEZK_ECONFIG set to all mistakes found, to be freed with
+ * @param problems may be NULL; on ODEZK_ECONFIG set to all errors found, to be freed with
  *                 odezk_problems_free(); untouched otherwise
- * @return ODEZK_OK; ODEZK_ECONFIG (at least one mistake; nothing is applied); ODEZK_EINVAL (out is
+ * @return ODEZK_OK; ODEZK_ECONFIG (at least one error; nothing is applied); ODEZK_EINVAL (out is
  *         NULL); ODEZK_ENOMEM
  *
  * Any thread, also inside a callback; reads local files, never the network. Since 0.1.
@@ -77,7 +77,7 @@ int odezk_config_set(odezk_config *config, const char *name, const char *value, 
  * A setting's value as text. A setting that is "auto" by default reads "auto".
  *
  * @return a string owned by the configuration until that setting changes; NULL if there is no such
- *         setting. Secrets come in the clear: print odezk_config_masked() instead.
+ *         setting. Secrets are not masked: print odezk_config_masked() instead.
  *
  * Any thread (one at a time per configuration), also inside a callback; never blocks. Since 0.1.
  */
@@ -111,13 +111,13 @@ int odezk_config_copy(const odezk_config *config, odezk_config **out);
 /** Frees a configuration. NULL does nothing. Since 0.1. */
 void odezk_config_free(odezk_config *config);
 
-/** How many mistakes there are; 0 for NULL. Since 0.1. */
+/** How many errors there are; 0 for NULL. Since 0.1. */
 size_t odezk_problems_count(const odezk_problems *problems);
 
-/** The mistake number `index` (from 0, in the order of the files' lines), NULL past the end. Since 0.1. */
+/** The error number `index` (from 0, in the order of the files' lines), NULL past the end. Since 0.1. */
 const odezk_problem *odezk_problems_at(const odezk_problems *problems, size_t index);
 
-/** Frees a list of mistakes. NULL does nothing. Since 0.1. */
+/** Frees a list of errors. NULL does nothing. Since 0.1. */
 void odezk_problems_free(odezk_problems *problems);
 
 /**

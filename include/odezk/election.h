@@ -10,7 +10,7 @@ extern "C" {
 
 /**
  * Whether this node is the master at this very moment, answered from the lease without asking the network. At
- * most one node of the cluster is told yes at any instant.
+ * any instant the answer is true on at most one node of the cluster.
  *
  * @param epoch set to the mastership's epoch when the answer is yes; may be NULL; otherwise untouched
  *
@@ -37,8 +37,8 @@ int odezk_get_master(odezk_cluster *cluster, odezk_master *master);
 
 /**
  * Gives up this node's mastership, if it has it, and queues for it again behind all other candidates. On return
- * odezk_is_master() is false; the servers are told without waiting. A node that is alone in its cluster becomes master
- * again, under a new epoch.
+ * odezk_is_master() is false; the servers are notified without waiting. A node that is alone in its cluster becomes
+ * master again, under a new epoch.
  *
  * @return ODEZK_OK; ODEZK_ENOTHELD (it was not master); ODEZK_EINVAL; ODEZK_ECLOSED; ODEZK_EFORKED
  *
@@ -47,11 +47,11 @@ int odezk_get_master(odezk_cluster *cluster, odezk_master *master);
 int odezk_resign(odezk_cluster *cluster);
 
 /**
- * Asks another node to resign, and waits until it did.
+ * Asks another node to resign, and waits until it has resigned.
  *
  * @param id         the node's id
  * @param timeout_ms how long it may take, in milliseconds
- * @return ODEZK_OK (it is master no longer); ODEZK_ENOTFOUND (no live node has this id); ODEZK_ENOTHELD (it is not
+ * @return ODEZK_OK (it is no longer master); ODEZK_ENOTFOUND (no live node has this id); ODEZK_ENOTHELD (it is not
  *         master); ODEZK_ETIMEDOUT (asked, but it is still master); ODEZK_EUNREACHABLE; ODEZK_ECHROOT; ODEZK_EAUTH;
  *         ODEZK_ESERVER; ODEZK_EINCALLBACK; ODEZK_ECLOSED; ODEZK_EINVAL; ODEZK_ENOMEM; ODEZK_EFORKED
  *

@@ -12,7 +12,7 @@ extern "C" {
     X(EINVAL, -1, "invalid argument")                                                                                  \
     X(ENOMEM, -2, "out of memory")                                                                                     \
     X(ESYSTEM, -3, "the operating system refused")                                                                     \
-    X(ECONFIG, -4, "configuration mistake")                                                                            \
+    X(ECONFIG, -4, "invalid configuration")                                                                            \
     X(EUNREACHABLE, -5, "no ZooKeeper server answered in time")                                                        \
     X(ETIMEDOUT, -6, "the deadline passed")                                                                            \
     X(EBUSY, -7, "held by another")                                                                                    \
@@ -41,7 +41,7 @@ typedef enum odezk_error {
  * The text of an error code.
  *
  * @param code an odezk_error, or any other int
- * @return a constant string, never NULL ("unknown error" for a foreign number)
+ * @return a constant string, never NULL ("unknown error" for any other number)
  *
  * Any thread, also inside a callback; never blocks. Since 0.1.
  */
@@ -50,7 +50,7 @@ const char *odezk_strerror(int code);
 /**
  * The name of an error code, such as "ODEZK_EINVAL".
  *
- * @return a constant string, never NULL ("ODEZK_UNKNOWN" for a foreign number)
+ * @return a constant string, never NULL ("ODEZK_UNKNOWN" for any other number)
  *
  * Any thread, also inside a callback; never blocks. Since 0.1.
  */

@@ -17,7 +17,7 @@ extern "C" {
 #define ODEZK_LOCK_KEY_MAX 512
 
 /**
- * One grant of a lock. It belongs to no thread: any thread may ask it, release it or free it. It ends by
+ * One grant of a lock. It belongs to no thread: any thread may query, release or free it. It ends by
  * odezk_lock_release() or by being lost; odezk_lock_free() frees the memory.
  */
 typedef struct odezk_lock odezk_lock;
@@ -30,8 +30,9 @@ typedef struct odezk_lock_request odezk_lock_request;
  *
  * @param space   the name of the key's space
  * @param key     1 to ODEZK_LOCK_KEY_MAX bytes of UTF-8
- * @param wait_ms how long to wait for another holder, in milliseconds; 0 takes it only if nobody has it. The network
- *                is not counted: its bound is the setting `operation-timeout`.
+ * @param wait_ms how long to wait for another holder, in milliseconds. 0: do not wait for a holder that is using the
+ *                lock. A holder that only keeps it sticky is asked for it, which may take up to 250 ms. The network is
+ *                not counted: the setting `operation-timeout` bounds it.
  * @param out     set to the grant, to be freed with odezk_lock_free(); untouched on failure
  * @return ODEZK_OK; ODEZK_EBUSY (wait_ms was 0 and another holds it); ODEZK_ETIMEDOUT (another held it all the time);
  *         ODEZK_EUNREACHABLE (no server answered within `operation-timeout`); ODEZK_EINCALLBACK; ODEZK_ECLOSED;
@@ -95,8 +96,9 @@ int64_t odezk_lock_token(const odezk_lock *lock);
 int64_t odezk_lock_serial(const odezk_lock *lock);
 
 /**
- * Calls back once if the grant is lost before it is released: its lease lapsed, its session ended, or the handle
- * was closed. Locks are told before mastership. A grant that is lost already is told at once.
+ * Calls back once if the grant is lost before it is released: its lease lapsed, its session ended, an operator ended it
+ * (odezk_lock_end()), or the handle was closed. The loss of locks is reported before that of the mastership. For a
+ * grant that is lost already the callback runs at once.
  *
  * @param cb  runs on the callback thread; NULL removes a callback
  * @return ODEZK_OK; ODEZK_EINVAL; ODEZK_ENOTHELD (it was released); ODEZK_EFORKED
@@ -107,8 +109,8 @@ int odezk_lock_on_lost(odezk_lock *lock, void (*cb)(odezk_lock *lock, void *arg)
 
 /**
  * Ends this grant, and only this one. From here on it is not valid, and its lost callback does not run any more
- * (a run under way in another thread is waited for). The servers are told without waiting; the delete is repeated until
- * it is certain.
+ * (it waits for one that is running, unless called from inside it). The servers are notified without waiting; the
+ * delete is repeated until its outcome is certain.
  *
  * @return ODEZK_OK; ODEZK_ELOST (it was lost before); ODEZK_ENOTHELD (it was released before); ODEZK_EINVAL;
  *         ODEZK_EFORKED. Whatever it returns, the grant is over.
@@ -124,7 +126,7 @@ void odezk_lock_free(odezk_lock *lock);
 /* ---- by key, for callers that cannot keep a handle ---- */
 
 /**
- * Takes a lock like odezk_lock_acquire(), to be given back by its key.
+ * Takes a lock like odezk_lock_acquire(), to be released by its key.
  *
  * @param key NULL does nothing, with ODEZK_OK
  * @return as odezk_lock_acquire()
@@ -134,9 +136,9 @@ void odezk_lock_free(odezk_lock *lock);
 int odezk_lock_acquire_key(odezk_cluster *cluster, const char *space, const char *key, int wait_ms);
 
 /**
- * Gives back a lock that odezk_lock_acquire_key() took, from whatever thread; never one that was taken by handle. After
- * a loss the key may have been taken again before the first taker gives it back: then the first call ends the grant
- * that was lost, and the second the one after it.
+ * Releases a lock that odezk_lock_acquire_key() took, from any thread; never one that was taken by handle. After a loss
+ * the key may have been taken again before the first caller releases it: then the first call ends the grant that was
+ * lost, and the second call the one after it.
  *
  * @param key NULL does nothing, with ODEZK_OK
  * @return as odezk_lock_release(); ODEZK_ENOTHELD also if the key was not taken this way
@@ -149,11 +151,11 @@ int odezk_lock_release_key(odezk_cluster *cluster, const char *space, const char
 
 typedef enum odezk_lock_use {
     ODEZK_LOCK_UNKNOWN = 0, /**< the holder cannot be asked, or did not answer */
-    ODEZK_LOCK_BUSY = 1,    /**< somebody in the holder's process has it */
-    ODEZK_LOCK_STICKY = 2   /**< nobody has it; the holder gives it up when it is asked */
+    ODEZK_LOCK_BUSY = 1,    /**< in use in the holder's process */
+    ODEZK_LOCK_STICKY = 2   /**< not in use; the holder gives it up when it is asked */
 } odezk_lock_use;
 
-/** Who waits for a lock. */
+/** A process that waits for a lock. */
 typedef struct odezk_lock_waiter {
     const char *node; /**< "" for a client */
     const char *host;
@@ -196,17 +198,17 @@ int odezk_lock_list_read(odezk_cluster *cluster, const char *space, int timeout_
 void odezk_lock_list_free(odezk_lock_list *list);
 
 /**
- * Ends another's grant, for emergencies. A holder that answers loses it at once, as if its lease had lapsed. Of one
- * that does not answer the znode is removed when the session timeout of this handle has passed: its lease is over by
- * then, if its session timeout is not a longer one. A holder that is no member, or joined again since it took the lock,
- * cannot be asked: its znode is removed at once, and it may believe for a while longer that it holds the lock; then
- * only the fencing token keeps its writes out.
+ * Ends another holder's grant, for emergencies. A holder that answers loses it at once, as if its lease had lapsed. If
+ * the holder does not answer, its znode is removed when the session timeout of this handle has passed: its lease is
+ * over by then, unless its own session timeout is longer. A holder that is not a member, or joined again since it took
+ * the lock, cannot be asked: its znode is removed at once, and it may believe for a while longer that it holds the
+ * lock; then only the fencing token keeps its writes out.
  *
  * @param token      the grant's fencing token: a newer grant is not touched
  * @param timeout_ms how long it may take, in milliseconds; for a holder that does not answer that must be more than the
  *                   session timeout
  * @return ODEZK_OK (it is gone); ODEZK_ENOTFOUND (nobody holds this lock, or under another token); ODEZK_ETIMEDOUT (its
- *         holder was asked, and may still let go); and as odezk_lock_list_read()
+ *         holder was asked, and may still give it up); and as odezk_lock_list_read()
  *
  * Any thread but a callback's. Starts the handle if that was not done. Since 0.1.
  */

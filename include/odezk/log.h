@@ -16,14 +16,15 @@ typedef enum odezk_log_level {
 /**
  * A receiver of log lines.
  *
- * @param level    how bad it is
- * @param category "odezk.session", "odezk.election", "odezk.zookeeper" (the C client's own lines), ...
+ * @param level    how severe it is
+ * @param category "odezk." and session, member, election, lock, cluster, reaper, config, log, or zookeeper (the C
+ *                 client's own lines)
  * @param line     one line without a newline; valid during the call only
  * @param arg      what was registered
  *
- * Runs on the library's log thread, one call at a time; it may call any odezk function that does not
- * block, but none that would log without end. Holding it up delays log lines and nothing else;
- * lines past a bounded backlog are dropped and counted.
+ * Runs on the library's log thread, one call at a time. It may call any odezk function that does not block, but it must
+ * not cause new log lines without end. A slow receiver delays log lines and nothing else; lines past a bounded backlog
+ * are dropped and counted.
  */
 typedef void (*odezk_log_cb)(odezk_log_level level, const char *category, const char *line, void *arg);
 
@@ -33,16 +34,17 @@ typedef void (*odezk_log_cb)(odezk_log_level level, const char *category, const 
  * @param cb  the receiver, or NULL to go back to log4c
  * @param arg handed to it unchanged; must live until another callback is set
  *
- * On return the former callback is not running and will not run again (except when called from
+ * On return the previous callback is not running and will not run again (except when called from
  * inside it). Any thread, also inside a callback; may block for one running log callback. Since 0.1.
  */
 void odezk_log_set_callback(odezk_log_cb cb, void *arg);
 
 /**
- * Sets the least bad level that is still logged, for the whole process. The default is ODEZK_LOG_INFO;
- * a cluster handle sets it from the setting `log-level` when that is given.
+ * Sets the least severe level that is logged, for the whole process. Until it is set, a callback and log4c get
+ * ODEZK_LOG_INFO and worse, and standard error, which is used when there is neither, gets ODEZK_LOG_WARN and worse. A
+ * new cluster handle sets it from the setting `log-level` when that is given.
  *
- * @return ODEZK_OK, or ODEZK_EINVAL for a foreign number
+ * @return ODEZK_OK, or ODEZK_EINVAL for any other number
  *
  * Any thread, also inside a callback; never blocks. Since 0.1.
  */

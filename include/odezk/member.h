@@ -23,7 +23,7 @@ typedef struct odezk_node_list {
 
 /**
  * The live nodes as this handle sees them, without asking the network. While no server can be reached this is
- * the last list that was seen.
+ * the last known list.
  *
  * @param out set to a new list, to be freed with odezk_node_list_free(); untouched on failure
  * @return ODEZK_OK; ODEZK_EINVAL; ODEZK_ENOMEM; ODEZK_EFORKED
@@ -39,15 +39,15 @@ typedef struct odezk_pair {
     const char *key, *value;
 } odezk_pair;
 
-/** What a live node tells about itself. */
+/** What a live node publishes about itself. */
 typedef struct odezk_member {
     const char *id;
     int64_t incarnation;
     int64_t since_ms;    /**< when it joined, milliseconds since 1970 by the servers' clock */
-    int64_t started_ms;  /**< when its process started, milliseconds since 1970 by its own clock; 0: not told */
-    const char *host;    /**< "" when not told */
-    int64_t pid;         /**< 0 when not told */
-    const char *version; /**< of its odezk library; "" when not told */
+    int64_t started_ms;  /**< when its process started, milliseconds since 1970 by its own clock; 0: unknown */
+    const char *host;    /**< "" when unknown */
+    int64_t pid;         /**< 0 when unknown */
+    const char *version; /**< of its odezk library; "" when unknown */
     bool observer;
     size_t metadata_count;
     const odezk_pair *metadata; /**< what odezk_cluster_set_metadata() was given */

@@ -32,7 +32,7 @@ typedef struct odezk_write {
 
 /**
  * Writes all of `writes` or none, and only if the grant still holds when the servers do it. The servers decide
- * that: a holder that was paused, and whose lock went to another meanwhile, writes nothing.
+ * that: a holder that was paused, and whose lock went to another holder meanwhile, writes nothing.
  *
  * @param cluster    the handle that the lock was taken with
  * @param lock       the grant
@@ -51,7 +51,7 @@ int odezk_lock_write(odezk_cluster *cluster, odezk_lock *lock, const odezk_write
 /**
  * The same for a mastership: writes only if this node is still master in the epoch in which it decided to write.
  *
- * @param epoch as odezk_is_master() told it
+ * @param epoch as odezk_is_master() returned it
  *
  * Returns, blocks and may be called as odezk_lock_write(). Since 0.1.
  */

@@ -172,14 +172,17 @@ static int print_header(FILE *out)
     return EXIT_SUCCESS;
 }
 
-/* As text of a man page: what roff would take for a command or for an escape is protected. */
+/* As text of a man page: what roff would take for a command or for an escape is protected. Each sentence begins a
+ * line. */
 static void print_roff(FILE *out, const char *s)
 {
     if (*s == '.' || *s == '\'')
         fputs("\\&", out);
     for (; *s; s++)
-        if (*s == '\\' || *s == '-')
-            fprintf(out, "\\%c", *s == '-' ? '-' : 'e');
+        if (*s == '\\')
+            fputs("\\e", out);
+        else if (s[0] == '.' && s[1] == ' ' && s[2] >= 'A' && s[2] <= 'Z')
+            s++, fputs(".\n", out);
         else
             putc(*s, out);
 }
@@ -191,11 +194,9 @@ static void print_man(FILE *out)
     for (id = 0; id < OZ_SETTING_COUNT; id++) {
         const odezk_setting *s = &oz_settings[id];
 
-        fprintf(out, ".TP\n.B ");
-        print_roff(out, s->name);
-        fprintf(out, "\n");
+        fprintf(out, ".It Cm %s\n", s->name);
         print_roff(out, s->description);
-        fprintf(out, "\n.br\nAllowed: ");
+        fprintf(out, "\n.Pp\nAllowed: ");
         print_roff(out, s->allowed);
         fprintf(out, ".\n.br\nDefault: ");
         print_roff(out, *s->default_value ? s->default_value : "nothing");

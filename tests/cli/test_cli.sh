@@ -1,6 +1,7 @@
 #!/bin/bash
 # The command line without a cluster: usage, help, settings, the sandbox. Prints TAP lines.
 . "$(dirname "$0")/tap.sh"
+man=$(cd "$(dirname "$0")/../.." && pwd -P)/doc/man/odezk.1
 
 # usage_mistake PATTERN ARGUMENTS...: exit code 2, nothing on stdout, one line on stderr
 usage_mistake() {
@@ -44,11 +45,15 @@ test_usage() {
 
 test_help() {
     expect 0 '^usage: odezk ' '' 'help' --help
-    for command in node status watch resign exec config sandbox; do
+    for command in node status watch resign exec locks config sandbox; do
         grep -q "^  $command " "$tmp/out"
         ok $? "help names $command"
     done
-    for command in node status watch resign exec config sandbox; do
+    for command in $(sed -n '/^Commands:$/,/^$/s/^  \([a-z]*\) .*/\1/p' "$tmp/out"); do
+        grep -q "^\.It Cm $command\$" "$man" && grep -q "^\.Xr odezk-$command 1" "$man"
+        ok $? "odezk.1 names $command"
+    done
+    for command in node status watch resign exec locks config sandbox; do
         expect 0 "^usage: odezk $command" '' "help of $command" "$command" --help
     done
     expect 0 '^odezk [0-9]+\.[0-9]+\.[0-9]+$' '' 'version' --version

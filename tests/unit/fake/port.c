@@ -149,7 +149,7 @@ static bool port_set_hosts(void *port, const char *hosts)
     pthread_mutex_lock(&zk_lock);
     free(p->hosts);
     p->hosts = zk_copy_string(hosts);
-    p->move = p->connected && !zk_is_listed(p, p->peer);
+    p->move = p->wake = p->connected && !zk_is_listed(p, p->peer);
     pthread_mutex_unlock(&zk_lock);
     return true;
 }
@@ -207,7 +207,12 @@ static void port_close(void *port)
     pthread_mutex_unlock(&zk_lock);
 }
 
-const struct oz_port_class fake_port = {port_open, port_submit, port_identity, port_peer, port_set_hosts, port_close};
+const struct oz_port_class fake_port = {.open = port_open,
+                                        .submit = port_submit,
+                                        .identity = port_identity,
+                                        .peer = port_peer,
+                                        .set_hosts = port_set_hosts,
+                                        .close = port_close};
 
 /* What the linker puts in the place of the real one. */
 extern const struct oz_port_class __wrap_oz_zookeeper __attribute__((alias("fake_port")));
