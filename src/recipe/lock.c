@@ -326,9 +326,11 @@ static void wait_deadline(void *arg)
     odezk_lock_request *request = arg;
     struct oz_locks *locks = request->locks;
     struct entry *e = request->entry;
+    char why[64];
 
     lock(locks);
-    finish(request, ODEZK_ETIMEDOUT, NULL, "another held the lock all the time");
+    snprintf(why, sizeof why, "another process still held the lock after %d ms", request->wait_ms);
+    finish(request, ODEZK_ETIMEDOUT, NULL, why);
     oz_entry_step(e);
     unlock(locks);
 }

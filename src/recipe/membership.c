@@ -143,7 +143,7 @@ static void tell_differences(struct oz_membership *m, const struct oz_view *old,
     }
 }
 
-/* ---- the former life of our id ---- */
+/* ---- the previous process with our id ---- */
 
 static void forget_former(struct oz_membership *m)
 {
@@ -184,7 +184,7 @@ static void former_changed(void *owner)
 
 static void tell_waiting(struct oz_membership *m)
 {
-    oz_info("member", "waiting for the former life of %s to end (%s)", m->id, m->former_text);
+    oz_info("member", "waiting for the previous process with id %s to end (%s)", m->id, m->former_text);
     m->options.waiting(m->options.arg, m->former_text);
 }
 

@@ -43,7 +43,7 @@ struct oz_membership_options {
     /* One difference between two views. Before the first of them `view` is already the new one. */
     void (*changed)(void *arg, odezk_member_change change, const struct oz_node *node);
     void (*viewed)(void *arg); /* after all differences of a list */
-    /* A former life of this id is being waited for: "host h, pid p". */
+    /* The znode of a previous process with this id has to go first: "host h, pid p". */
     void (*waiting)(void *arg, const char *former);
     void (*refused)(void *arg, int error, const char *why);
     void *arg;
