@@ -24,7 +24,6 @@ struct oz_election {
     bool candidate;
 
     struct oz_seat *seat;
-    bool seated;
     unsigned seats;             /* how many were asked for: no two have the same name */
     struct oz_op *op;           /* the list, or the publication, under way */
     struct oz_watch seat_watch; /* of the candidate before us; of our own seat while master */
@@ -227,19 +226,17 @@ static void abdicate(struct oz_election *e)
         free(a);
         oz_erase(e->session, path);
     }
-    oz_seat_forget(e->seat);
+    e->seat = oz_seat_forget(e->seat);
 }
 
 /* Gives the seat up, whether it was the master's or one in the queue. */
 static void leave_seat(struct oz_election *e, bool was_master)
 {
     stop_waiting(e);
-    if (e->seated && was_master)
+    if (was_master && oz_seat_taken(e->seat))
         abdicate(e);
     else
-        oz_seat_leave(e->seat);
-    e->seat = NULL;
-    e->seated = false;
+        e->seat = oz_seat_leave(e->seat);
 }
 
 static void seat_removed(struct oz_election *e)
@@ -247,9 +244,7 @@ static void seat_removed(struct oz_election *e)
     oz_warn("election", "the election znode %s was removed", oz_seat_path(e->seat));
     stop_waiting(e);
     end_mastership(e, "removed");
-    oz_seat_forget(e->seat);
-    e->seat = NULL;
-    e->seated = false;
+    e->seat = oz_seat_forget(e->seat);
     step(e);
 }
 
@@ -344,32 +339,10 @@ static void watch_predecessor(struct oz_election *e, const char *name)
     free(path);
 }
 
-/* Whoever sits directly before us; NULL when nobody does. `here` tells whether our own seat is in the list. */
-static const char *find_predecessor(const struct oz_election *e, const struct oz_reply *list, bool *here)
-{
-    const char *before = NULL;
-    int32_t seq, best = 0;
-    size_t i, prefix;
-
-    *here = false;
-    for (i = 0; i < list->count; i++) {
-        if (!oz_name_split(list->names[i], &prefix, &seq))
-            continue;
-        if (strcmp(list->names[i], oz_seat_name(e->seat)) == 0)
-            *here = true;
-        else if (oz_seq_compare(seq, oz_seat_seq(e->seat)) < 0 && (!before || oz_seq_compare(seq, best) > 0)) {
-            before = list->names[i];
-            best = seq;
-        }
-    }
-    return before;
-}
-
 static void candidates_read(void *owner, const struct oz_reply *reply)
 {
     struct oz_election *e = owner;
-    const char *before;
-    bool here;
+    struct oz_neighbours n;
 
     e->op = NULL;
     if (reply->rc == OZ_GONE)
@@ -378,11 +351,11 @@ static void candidates_read(void *owner, const struct oz_reply *reply)
         later(e);
         return;
     }
-    before = find_predecessor(e, reply, &here);
-    if (!here)
+    n = oz_seat_neighbours(e->seat, reply->names, reply->count, NULL);
+    if (!n.here)
         seat_removed(e);
-    else if (before)
-        watch_predecessor(e, before);
+    else if (n.before)
+        watch_predecessor(e, n.before);
     else
         publish(e);
 }
@@ -392,12 +365,10 @@ static void seat_taken(void *owner, struct oz_seat *seat, enum oz_rc rc)
     struct oz_election *e = owner;
 
     if (rc == OZ_OK) {
-        e->seated = true;
         step(e);
         return;
     }
-    oz_seat_forget(seat);
-    e->seat = NULL;
+    e->seat = oz_seat_forget(seat);
     if (rc != OZ_GONE) {
         oz_warn("election", "cannot make a znode below %s: %s", e->dir, oz_rc_name(rc));
         later(e);
@@ -424,7 +395,7 @@ static void step(void *arg)
         return;
     if (!e->seat)
         good = take_seat(e);
-    else if (e->seated && !e->op && !e->seat_watch.path) {
+    else if (oz_seat_taken(e->seat) && !e->op && !e->seat_watch.path) {
         e->op = oz_submit(e->session, &list, candidates_read, e);
         good = e->op != NULL;
     }
@@ -457,9 +428,7 @@ static void session_event(void *self, enum oz_session_event event)
     case OZ_DOWN:
         stop_waiting(e);
         end_mastership(e, "session");
-        oz_seat_forget(e->seat);
-        e->seat = NULL;
-        e->seated = false;
+        e->seat = oz_seat_forget(e->seat);
         oz_op_detach(e->leader_op);
         e->leader_op = NULL;
         oz_timer_clear(oz_session_timers(e->session), &e->leader_retry);

@@ -1130,10 +1130,8 @@ static void reset(struct entry *e)
     e->wanted = e->queue_first = false;
     if (e->effort) {
         oz_entry_stop(e);
-        oz_seat_forget(e->effort->seat);
-        e->effort->seat = NULL;
-        e->effort->seated = e->effort->contended = false;
-        e->effort->second_look = e->effort->behind_delete = false;
+        e->effort->seat = oz_seat_forget(e->effort->seat);
+        e->effort->contended = e->effort->second_look = e->effort->behind_delete = false;
         free(e->effort->request);
         e->effort->request = NULL;
     }

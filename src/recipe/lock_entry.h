@@ -49,7 +49,6 @@ enum entry_state {
 struct effort {
     struct oz_list waiting; /* attempts, first come first served */
     struct oz_seat *seat;
-    bool seated;
     struct oz_op *op;
     void (*replied)(struct entry *e, const struct oz_reply *reply);
     void (*read)(struct entry *e, const struct oz_reply *reply); /* behind a barrier */

@@ -136,18 +136,7 @@ void oz_entry_leave_queue(struct entry *e)
 
     oz_entry_stop(e);
     take_back_request(e);
-    oz_seat_leave(f->seat);
-    f->seat = NULL;
-    f->seated = false;
-}
-
-static void seat_gone(struct entry *e)
-{
-    struct effort *f = e->effort;
-
-    oz_seat_forget(f->seat);
-    f->seat = NULL;
-    f->seated = false;
+    f->seat = oz_seat_leave(f->seat);
 }
 
 /* Our seat is not in the list. Should the list be older than the seat, nobody must wait behind it for ever. */
@@ -160,7 +149,7 @@ static void start_again(struct entry *e)
 static void taken_checked(struct entry *e, const struct oz_reply *reply)
 {
     if (reply->rc == OZ_OK && is_ours(e, reply)) {
-        seat_gone(e);
+        e->effort->seat = oz_seat_forget(e->effort->seat);
         e->turns = 0;
         oz_entry_hold(e, reply->stat.czxid);
     } else { /* removed by a foreign hand in between */
@@ -345,49 +334,19 @@ static void wait_behind(struct entry *e, const char *name)
     oz_entry_submit_watch(e, path, predecessor_read, read_queue, read_queue);
 }
 
-struct neighbours {
-    const char *before; /* the seat directly before ours; NULL when ours is the first */
-    bool here;          /* ours is in the list */
-    bool behind;        /* and others after it */
-};
-
-static struct neighbours find_neighbours(const struct entry *e, const char *encoded, const struct oz_reply *list)
-{
-    const struct oz_seat *seat = e->effort->seat;
-    struct neighbours n = {0};
-    size_t key = strlen(encoded), prefix, i;
-    int32_t seq, best = 0;
-
-    for (i = 0; i < list->count; i++) {
-        const char *name = list->names[i];
-
-        if (strncmp(name, encoded, key) != 0 || name[key] != '#' || !oz_name_split(name, &prefix, &seq))
-            continue;
-        if (strcmp(name, oz_seat_name(seat)) == 0) {
-            n.here = true;
-        } else if (oz_seq_compare(seq, oz_seat_seq(seat)) > 0) {
-            n.behind = true;
-        } else if (!n.before || oz_seq_compare(seq, best) > 0) {
-            n.before = name;
-            best = seq;
-        }
-    }
-    return n;
-}
-
 static void queue_read(struct entry *e, const struct oz_reply *reply)
 {
-    struct neighbours n;
+    struct oz_neighbours n;
     char *encoded;
 
-    if (!e->effort->seated)
+    if (!oz_seat_taken(e->effort->seat))
         return; /* the seat was not there at once: it will be looked for again */
     encoded = reply->rc == OZ_OK ? oz_entry_encoded(e) : NULL;
     if (!encoded) {
         oz_entry_later(e, RETRY_AFTER, read_queue);
         return;
     }
-    n = find_neighbours(e, encoded, reply);
+    n = oz_seat_neighbours(e->effort->seat, reply->names, reply->count, encoded);
     if (!n.here)
         start_again(e);
     else if (n.before)
@@ -413,12 +372,10 @@ static void seat_taken(void *owner, struct oz_seat *seat, enum oz_rc rc)
 
     pthread_mutex_lock(&locks->grants->lock);
     if (rc == OZ_OK) {
-        e->effort->seated = true;
         if (!e->effort->op) /* otherwise a list that was sent behind the seat's create is under way */
             read_queue(e);
     } else if (rc != OZ_GONE) {
-        oz_seat_forget(seat);
-        e->effort->seat = NULL;
+        e->effort->seat = oz_seat_forget(seat);
         oz_entry_give_up(e, rc);
     }
     pthread_mutex_unlock(&locks->grants->lock);

@@ -23,7 +23,6 @@ struct oz_membership {
     bool ready;
 
     struct oz_seat *seat;
-    bool seated; /* the seat is taken */
     struct oz_op *list_op;
     bool list_seated; /* the list under way was asked for when the seat was taken already */
     bool list_again;
@@ -161,9 +160,7 @@ static void refuse(struct oz_membership *m, int error, const char *why)
 {
     m->refused = true;
     forget_former(m);
-    oz_seat_leave(m->seat);
-    m->seat = NULL;
-    m->seated = false;
+    m->seat = oz_seat_leave(m->seat);
     m->options.refused(m->options.arg, error, why);
 }
 
@@ -261,7 +258,7 @@ static void find_self(struct oz_membership *m, const struct oz_reply *reply)
 {
     const struct oz_node *self = oz_view_find(&m->view, m->id);
 
-    if (!m->seated)
+    if (!oz_seat_taken(m->seat))
         return;
     if (!listed(reply->names, reply->count, oz_seat_name(m->seat))) {
         if (!m->list_seated) { /* the list may be older than the seat */
@@ -269,9 +266,7 @@ static void find_self(struct oz_membership *m, const struct oz_reply *reply)
             return;
         }
         oz_warn("member", "the member znode %s was removed: joining again", oz_seat_path(m->seat));
-        oz_seat_forget(m->seat);
-        m->seat = NULL;
-        m->seated = false;
+        m->seat = oz_seat_forget(m->seat);
         become_unready(m);
     } else if (self && self->seq == oz_seat_seq(m->seat)) {
         become_ready(m, self);
@@ -337,7 +332,7 @@ static bool read_list(struct oz_membership *m)
 
     if (!oz_watch_arm(m->session, &m->list_watch, m->dir, list_changed, m))
         return false;
-    m->list_seated = m->seated;
+    m->list_seated = oz_seat_taken(m->seat);
     m->list_op = oz_submit(m->session, &request, list_read, m);
     return m->list_op != NULL;
 }
@@ -349,7 +344,6 @@ static void seat_taken(void *owner, struct oz_seat *seat, enum oz_rc rc)
     if (rc == OZ_OK) {
         bool listing = m->list_op != NULL;
 
-        m->seated = true;
         oz_debug("member", "took %s", oz_seat_path(seat));
         if (!listing) /* otherwise the list under way was sent behind the create, and shows it */
             m->list_again = true;
@@ -358,8 +352,7 @@ static void seat_taken(void *owner, struct oz_seat *seat, enum oz_rc rc)
         step(m);
         return;
     }
-    oz_seat_forget(seat);
-    m->seat = NULL;
+    m->seat = oz_seat_forget(seat);
     if (rc != OZ_GONE) {
         char *why = oz_format("cannot make a znode below %s: %s", m->dir, oz_rc_name(rc));
 
@@ -416,9 +409,7 @@ static void session_event(void *self, enum oz_session_event event)
         step(m);
     } else if (event == OZ_DOWN) {
         forget_former(m);
-        oz_seat_forget(m->seat);
-        m->seat = NULL;
-        m->seated = false;
+        m->seat = oz_seat_forget(m->seat);
         oz_op_detach(m->list_op);
         m->list_op = NULL;
         oz_timer_clear(oz_session_timers(m->session), &m->retry);
@@ -431,7 +422,7 @@ static bool lease_write(void *arg, const char **path, const char **data)
 {
     struct oz_membership *m = arg;
 
-    if (!m->seated || !m->ready)
+    if (!oz_seat_taken(m->seat) || !m->ready)
         return false;
     *data = m->options.data(m->options.arg);
     snprintf(m->path, sizeof m->path, "%s", oz_seat_path(m->seat));
@@ -492,16 +483,11 @@ void oz_membership_leave(struct oz_membership *m, void (*left)(void *arg), void 
     forget_former(m);
     oz_watch_disarm(m->session, &m->list_watch);
     oz_timer_clear(oz_session_timers(m->session), &m->retry);
-    if (m->seated && oz_session_connected(m->session)) {
+    if (oz_seat_taken(m->seat) && oz_session_connected(m->session)) {
         request.path = oz_seat_path(m->seat);
         sent = oz_submit(m->session, &request, seat_deleted, m) != NULL;
     }
-    if (m->seated)
-        oz_seat_forget(m->seat);
-    else
-        oz_seat_leave(m->seat);
-    m->seat = NULL;
-    m->seated = false;
+    m->seat = oz_seat_taken(m->seat) ? oz_seat_forget(m->seat) : oz_seat_leave(m->seat);
     become_unready(m);
     if (!sent)
         tell_left(m);
