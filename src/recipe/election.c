@@ -5,7 +5,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "znode/fields.h"
-#include "znode/names.h"
+#include "znode/paths.h"
 #include "znode/seat.h"
 #include "znode/tree.h"
 
@@ -18,7 +18,7 @@
 struct oz_election {
     struct oz_election_options options;
     struct oz_session *session;
-    char *root, *dir, *leader_path;
+    char *dir, *leader_path;
     char id[65];
     int64_t incarnation;
     bool candidate;
@@ -473,10 +473,9 @@ struct oz_election *oz_election_new(const struct oz_election_options *options)
         return NULL;
     e->options = *options;
     e->session = options->session;
-    e->root = oz_strdup(options->root);
-    e->dir = oz_format("%s/election", options->root);
-    e->leader_path = oz_format("%s/leader", options->root);
-    if (!e->root || !e->dir || !e->leader_path) {
+    e->dir = oz_path_election(options->root);
+    e->leader_path = oz_path_leader(options->root);
+    if (!e->dir || !e->leader_path) {
         oz_election_free(e);
         return NULL;
     }
@@ -489,7 +488,6 @@ void oz_election_free(struct oz_election *e)
     if (!e)
         return;
     oz_seat_forget(e->seat);
-    free(e->root);
     free(e->dir);
     free(e->leader_path);
     free(e);

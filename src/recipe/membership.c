@@ -7,6 +7,7 @@
 #include "recipe/process.h"
 #include "znode/fields.h"
 #include "znode/names.h"
+#include "znode/paths.h"
 #include "znode/seat.h"
 
 #include <inttypes.h>
@@ -17,7 +18,7 @@
 struct oz_membership {
     struct oz_membership_options options;
     struct oz_session *session;
-    char *root, *dir, *id;
+    char *dir, *id;
     bool started, leaving, refused;
     struct oz_view view;
     bool ready;
@@ -441,10 +442,9 @@ struct oz_membership *oz_membership_new(const struct oz_membership_options *opti
         return NULL;
     m->options = *options;
     m->session = options->session;
-    m->root = oz_strdup(options->root);
-    m->dir = oz_format("%s/members", options->root);
+    m->dir = oz_path_members(options->root);
     m->id = options->id ? oz_strdup(options->id) : NULL;
-    if (!m->root || !m->dir || (options->id && !m->id)) {
+    if (!m->dir || (options->id && !m->id)) {
         oz_membership_free(m);
         return NULL;
     }
@@ -499,7 +499,6 @@ void oz_membership_free(struct oz_membership *m)
         return;
     oz_view_free(&m->view);
     oz_seat_forget(m->seat);
-    free(m->root);
     free(m->dir);
     free(m->id);
     free(m);

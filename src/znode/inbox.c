@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "znode/paths.h"
 #include "znode/tree.h"
 
 #include <stdio.h>
@@ -107,7 +108,7 @@ static void parent_created(void *owner, const struct oz_reply *reply)
 /* The inbox itself, or the directory of all inboxes. */
 static void create(struct oz_inbox *inbox, bool parent)
 {
-    char *path = parent ? oz_format("%s/inbox", inbox->root) : oz_strdup(inbox->dir);
+    char *path = parent ? oz_path_inboxes(inbox->root) : oz_strdup(inbox->dir);
     struct oz_request request = {.verb = OZ_CREATE, .path = path, .retry = true};
 
     if (path)
@@ -163,7 +164,7 @@ static void open_dir(void *arg)
 {
     struct oz_inbox *inbox = arg;
 
-    inbox->dir = oz_format("%s/inbox/%s", inbox->root, inbox->member);
+    inbox->dir = oz_path_inbox(inbox->root, inbox->member);
     if (inbox->dir)
         create(inbox, false);
     else
@@ -261,8 +262,8 @@ static void look_for(struct oz_session *s, const char *root, const char *name)
     if (!dead)
         return;
     dead->session = s;
-    dead->dir = oz_format("%s/inbox/%s", root, name);
-    dead->member = oz_format("%s/members/%s", root, name);
+    dead->dir = oz_path_inbox(root, name);
+    dead->member = oz_path_member(root, name);
     request.path = dead->member;
     if (!dead->dir || !dead->member || !oz_submit(s, &request, looked_for, dead))
         free_dead(dead);
@@ -286,7 +287,7 @@ static void swept(void *owner, const struct oz_reply *reply)
 void oz_inbox_sweep(struct oz_session *s, const char *root)
 {
     struct sweep *sweep = oz_alloc(sizeof *sweep + strlen(root) + 1);
-    char *path = oz_format("%s/inbox", root);
+    char *path = oz_path_inboxes(root);
     struct oz_request request = {.verb = OZ_CHILDREN, .path = path, .retry = true};
 
     if (sweep && path) {
