@@ -60,6 +60,9 @@ void oz_grant_unref(odezk_lock *lock);
 
 /* ---- attempts ---- */
 
+struct oz_locks;
+struct entry;
+
 struct odezk_lock_request {
     struct oz_grants *grants;
     struct oz_list link; /* in its entry's queue; the dispatcher's */
@@ -70,7 +73,8 @@ struct odezk_lock_request {
     bool cancelling;          /* under grants->lock */
     bool done;                /* the dispatcher's */
     bool waiting;             /* the dispatcher's: it is known that another holds the lock */
-    void *locks, *entry;      /* the dispatcher's */
+    struct oz_locks *locks;
+    struct entry *entry; /* the dispatcher's */
     char *space, *key;
     int wait_ms;
     /* How it ends: a callback on the caller, or a thread that waits. */

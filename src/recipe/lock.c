@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "znode/names.h"
+#include "znode/paths.h"
 #include "znode/tree.h"
 
 #include <limits.h>
@@ -14,7 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NAME_SIZE (64 + 1 + ODEZK_LOCK_KEY_MAX + 1)
 #define RETRY_AFTER (100 * OZ_MS)
 /* Who had to give a lock up, or had to wait for it, does not keep it for a while: nodes that take turns do not ask each
  * other each time. */
@@ -61,6 +61,13 @@ static const char *key_of(const struct entry *e)
     return e->name + e->space + 1;
 }
 
+static const char *space_of(const struct entry *e, char space[OZ_SPACE_SIZE])
+{
+    memcpy(space, e->name, e->space);
+    space[e->space] = '\0';
+    return space;
+}
+
 char *oz_entry_encoded(const struct entry *e)
 {
     struct oz_buf b = {0};
@@ -69,48 +76,52 @@ char *oz_entry_encoded(const struct entry *e)
     return oz_buf_take(&b);
 }
 
-static char *path_below(const struct entry *e, const char *what, bool with_key)
-{
-    struct oz_buf b = {0};
-    char bucket[3];
-
-    oz_bucket(key_of(e), bucket);
-    oz_buf_printf(&b, "%s/%s/%.*s/%s", e->locks->root, what, (int)e->space, e->name, bucket);
-    if (with_key) {
-        oz_buf_putc(&b, '/');
-        oz_encode_key(&b, key_of(e));
-    }
-    return oz_buf_take(&b);
-}
-
 char *oz_entry_path(const struct entry *e)
 {
-    return path_below(e, "locks", true);
+    char space[OZ_SPACE_SIZE];
+
+    return oz_path_lock(e->locks->root, space_of(e, space), key_of(e));
+}
+
+char *oz_entry_dir(const struct entry *e)
+{
+    char space[OZ_SPACE_SIZE];
+
+    return oz_path_lock_dir(e->locks->root, space_of(e, space), key_of(e));
 }
 
 char *oz_entry_queue_dir(const struct entry *e)
 {
-    return path_below(e, "queue", false);
+    char space[OZ_SPACE_SIZE];
+
+    return oz_path_queue_dir(e->locks->root, space_of(e, space), key_of(e));
+}
+
+char *oz_entry_request_path(const struct entry *e, const char *inbox)
+{
+    char space[OZ_SPACE_SIZE];
+
+    return oz_path_lock_request(e->locks->root, inbox, space_of(e, space), key_of(e), 0);
 }
 
 /* ---- entries ---- */
 
-static struct entry *find_entry(struct oz_locks *locks, const char *name)
+static struct entry *find_entry(const struct oz_locks *locks, const char *space, const char *key)
 {
-    struct oz_map_node *node = oz_map_find(&locks->entries, name);
+    struct oz_map_node *node = oz_map_find_parts(&locks->entries, space, key);
 
     return node ? oz_container(node, struct entry, node) : NULL;
 }
 
-static struct entry *new_entry(struct oz_locks *locks, const char *name)
+static struct entry *new_entry(struct oz_locks *locks, const char *space, const char *key)
 {
-    size_t len = strlen(name);
+    size_t len = strlen(space) + 1 + strlen(key);
     struct entry *e = oz_alloc(sizeof *e + len + 1);
 
     if (!e)
         return NULL;
-    memcpy(e->name, name, len);
-    e->space = (unsigned char)strcspn(name, "/");
+    snprintf(e->name, len + 1, "%s/%s", space, key);
+    e->space = (unsigned char)strlen(space);
     e->locks = locks;
     oz_list_init(&e->link);
     if (oz_map_put(&locks->entries, &e->node, e->name) != 0) {
@@ -456,14 +467,12 @@ static bool turn_is_over(const struct entry *e, int64_t now)
 odezk_lock *oz_locks_grant_now(struct oz_locks *locks, const char *space, const char *key)
 {
     odezk_lock *grant = NULL;
-    struct oz_map_node *node;
     struct entry *e;
     int64_t now;
 
     lock(locks);
     now = oz_now();
-    node = oz_map_find_parts(&locks->entries, space, key);
-    e = node ? oz_container(node, struct entry, node) : NULL;
+    e = find_entry(locks, space, key);
     /* A lease that holds belongs to the session that the entry was made in: its end frees the entry first. */
     if (e && space[e->space] == '\0' && e->state == HELD && !e->grant && oz_entry_unwanted(e) &&
         !turn_is_over(e, now) && !locks->closed && now < oz_session_lease_end(locks->session))
@@ -603,7 +612,7 @@ static void dirs_made(void *owner, const struct oz_reply *reply)
 /* The entry stays as long as this is under way: it is CREATING, which only a reply or the session's end changes. */
 static void make_dirs(struct entry *e)
 {
-    char *dir = path_below(e, "locks", false);
+    char *dir = oz_entry_dir(e);
 
     if (!dir || !oz_make_dirs(e->locks->session, dir, dirs_made, e))
         oz_entry_later(e, RETRY_AFTER, make_dirs);
@@ -897,12 +906,12 @@ static void remove_unknown(struct entry *e)
 }
 
 /* Another waits for this lock. An idle holder gives it up at once, a busy one after its turn. */
-static void want(struct oz_locks *locks, const char *name)
+static void want(struct oz_locks *locks, const char *space, const char *key)
 {
-    struct entry *e = find_entry(locks, name);
+    struct entry *e = find_entry(locks, space, key);
 
     if (!e)
-        e = new_entry(locks, name);
+        e = new_entry(locks, space, key);
     if (!e)
         return; /* out of memory; they ask again */
     switch (e->state) {
@@ -928,41 +937,47 @@ static void want(struct oz_locks *locks, const char *name)
 }
 
 /* An operator ends a grant, named by its token. */
-static void end_grant(struct oz_locks *locks, const char *name, int64_t token)
+static void end_grant(struct oz_locks *locks, const char *space, const char *key, int64_t token)
 {
-    struct entry *e = find_entry(locks, name);
+    struct entry *e = find_entry(locks, space, key);
 
     if (!e || e->state != HELD || e->czxid != token)
         return;
-    oz_warn("lock", "an operator ended the lock %s, token %lld", name, (long long)token);
+    oz_warn("lock", "an operator ended the lock %s, token %lld", e->name, (long long)token);
     lose_grant(e);
     e->wanted = true;
     e->inbox_turn = locks->inbox_turn - 1; /* the operator may have removed it already, and another may have it */
     give_back(e);
 }
 
+/* The names that stand before `colon`, and between it and `end`. */
+static bool read_names(const char *entry, const char *colon, const char *end, char space[OZ_SPACE_SIZE],
+                       struct oz_buf *key)
+{
+    if (colon - entry >= OZ_SPACE_SIZE || end < colon)
+        return false;
+    memcpy(space, entry, (size_t)(colon - entry));
+    space[colon - entry] = '\0';
+    return oz_decode_key(key, colon + 1, (size_t)(end - colon - 1)) && !oz_buf_failed(key) &&
+           !oz_lock_mistake(space, oz_buf_str(key));
+}
+
 bool oz_locks_asked(struct oz_locks *locks, const char *entry)
 {
-    const char *colon = strchr(entry, ':'), *at = strrchr(entry, '#');
-    size_t key = colon ? (size_t)(colon + 1 - entry) : 0;
-    struct oz_buf name = {0};
-    bool known = false;
+    const char *colon = strchr(entry, ':'), *token = strrchr(entry, '#');
+    char space[OZ_SPACE_SIZE];
+    struct oz_buf key = {0};
+    bool known = colon && read_names(entry, colon, token ? token : entry + strlen(entry), space, &key);
 
-    if (colon && strlen(entry) < 4 * NAME_SIZE) {
-        oz_buf_add(&name, entry, key - 1);
-        oz_buf_putc(&name, '/');
-        known = oz_decode_key(&name, entry + key, at ? (size_t)(at - entry) - key : strlen(entry) - key) &&
-                !oz_buf_failed(&name) && name.len < NAME_SIZE;
-    }
     if (known) {
         lock(locks);
-        if (at)
-            end_grant(locks, oz_buf_str(&name), strtoll(at + 1, NULL, 10));
+        if (token)
+            end_grant(locks, space, oz_buf_str(&key), strtoll(token + 1, NULL, 10));
         else
-            want(locks, oz_buf_str(&name));
+            want(locks, space, oz_buf_str(&key));
         unlock(locks);
     }
-    oz_buf_free(&name);
+    oz_buf_free(&key);
     return known;
 }
 
@@ -1043,18 +1058,16 @@ void oz_locks_no_inbox(struct oz_locks *locks)
 
 void oz_locks_acquire(struct oz_locks *locks, odezk_lock_request *request)
 {
-    char name[NAME_SIZE];
     struct entry *e = NULL;
 
     request->locks = locks;
     if (request->done) /* cancelled before it arrived */
         return;
-    snprintf(name, sizeof name, "%s/%s", request->space, request->key);
     lock(locks);
     if (!locks->closed) {
-        e = find_entry(locks, name);
+        e = find_entry(locks, request->space, request->key);
         if (!e)
-            e = new_entry(locks, name);
+            e = new_entry(locks, request->space, request->key);
     }
     if (!e || !need_effort(e)) {
         finish(request, locks->closed ? ODEZK_ECLOSED : ODEZK_ENOMEM, NULL, NULL);

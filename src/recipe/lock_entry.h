@@ -7,7 +7,7 @@
 
 #define OZ_ANSWER_WITHIN_MS 250 /* a holder that lives answers a request within a few round trips */
 
-struct entry;
+#define OZ_SPACE_SIZE 65 /* of a space's name, with its end */
 
 struct oz_locks {
     struct oz_session *session;
@@ -109,9 +109,12 @@ bool oz_entry_may_ask(const struct entry *e);
 
 #define OZ_OWNER_SIZE 768
 void oz_entry_owner(const struct entry *e, char owner[OZ_OWNER_SIZE]); /* what our znodes say */
-char *oz_entry_path(const struct entry *e);                            /* of the lock; to be freed */
-char *oz_entry_queue_dir(const struct entry *e);                       /* to be freed */
-char *oz_entry_encoded(const struct entry *e);                         /* the key as a path component; to be freed */
+/* To be freed; NULL when out of memory. */
+char *oz_entry_path(const struct entry *e); /* of the lock */
+char *oz_entry_dir(const struct entry *e);  /* of the directory that it is in */
+char *oz_entry_queue_dir(const struct entry *e);
+char *oz_entry_request_path(const struct entry *e, const char *inbox); /* where its owner is asked for the lock */
+char *oz_entry_encoded(const struct entry *e);                         /* the key as a path component */
 
 /* The one request, timer or watch that an entry waits for. `submit` takes the path over and frees it, NULL being out of
  * memory; when it fails, `again` is called a little later. */

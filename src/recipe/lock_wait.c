@@ -4,7 +4,6 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "znode/fields.h"
-#include "znode/names.h"
 #include "znode/tree.h"
 
 #include <inttypes.h>
@@ -25,14 +24,10 @@ static bool is_ours(const struct entry *e, const struct oz_reply *reply)
 /* Where the holder of a lock is asked for it; NULL when it takes no requests, or out of memory. */
 static char *request_path(const struct entry *e, const char *data)
 {
-    char inbox[80], *encoded, *path = NULL;
+    char inbox[80];
 
     oz_field_copy(data, "inbox", inbox, sizeof inbox);
-    encoded = inbox[0] ? oz_entry_encoded(e) : NULL;
-    if (encoded)
-        path = oz_format("%s/inbox/%s/%.*s:%s", e->locks->root, inbox, (int)e->space, e->name, encoded);
-    free(encoded);
-    return path;
+    return inbox[0] ? oz_entry_request_path(e, inbox) : NULL;
 }
 
 static void take_back_request(struct entry *e)
