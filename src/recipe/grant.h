@@ -73,8 +73,8 @@ struct odezk_lock_request {
     bool cancelling;          /* under grants->lock */
     bool done;                /* the dispatcher's */
     bool waiting;             /* the dispatcher's: it is known that another holds the lock */
-    struct oz_locks *locks;
-    struct entry *entry; /* the dispatcher's */
+    struct oz_locks *locks;   /* whose attempt it is */
+    struct entry *entry;      /* the dispatcher's */
     char *space, *key;
     int wait_ms;
     /* How it ends: a callback on the caller, or a thread that waits. */

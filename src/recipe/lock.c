@@ -24,23 +24,6 @@
  * dispatcher or the thread is faster must not decide how long a node's turn is: equal nodes are to get equal shares. */
 #define AT_ONCE OZ_MS
 
-/* The lease is back. Idle locks are left alone: their order tells how long they were not used. */
-static void go_on(struct entry *e)
-{
-    if (!oz_entry_unwanted(e))
-        oz_entry_step(e);
-}
-
-static void lock(struct oz_locks *locks)
-{
-    pthread_mutex_lock(&locks->grants->lock);
-}
-
-static void unlock(struct oz_locks *locks)
-{
-    pthread_mutex_unlock(&locks->grants->lock);
-}
-
 /* ---- names ---- */
 
 const char *oz_lock_mistake(const char *space, const char *key)
@@ -190,11 +173,11 @@ static void op_replied(void *owner, const struct oz_reply *reply)
     struct entry *e = owner;
     struct oz_locks *locks = e->locks;
 
-    lock(locks);
+    oz_locks_lock(locks);
     e->effort->op = NULL;
     if (reply->rc != OZ_GONE) /* otherwise the session's end sees to everything */
         e->effort->replied(e, reply);
-    unlock(locks);
+    oz_locks_unlock(locks);
 }
 
 static void timer_due(void *owner)
@@ -202,9 +185,9 @@ static void timer_due(void *owner)
     struct entry *e = owner;
     struct oz_locks *locks = e->locks;
 
-    lock(locks);
+    oz_locks_lock(locks);
     e->effort->due(e);
-    unlock(locks);
+    oz_locks_unlock(locks);
 }
 
 static void watch_fired(void *owner)
@@ -212,9 +195,9 @@ static void watch_fired(void *owner)
     struct entry *e = owner;
     struct oz_locks *locks = e->locks;
 
-    lock(locks);
+    oz_locks_lock(locks);
     e->effort->fired(e);
-    unlock(locks);
+    oz_locks_unlock(locks);
 }
 
 void oz_entry_later(struct entry *e, int64_t delay, void (*due)(struct entry *e))
@@ -324,12 +307,12 @@ static void network_deadline(void *arg)
     const char *trouble = locks->trouble ? locks->trouble(locks->arg) : NULL;
     char why[192];
 
-    lock(locks);
+    oz_locks_lock(locks);
     snprintf(why, sizeof why, "no server answered within %d ms%s%s", locks->operation_ms, trouble ? ": " : "",
              trouble ? trouble : "");
     finish(request, ODEZK_EUNREACHABLE, NULL, why);
     oz_entry_step(e);
-    unlock(locks);
+    oz_locks_unlock(locks);
 }
 
 static void wait_deadline(void *arg)
@@ -339,11 +322,17 @@ static void wait_deadline(void *arg)
     struct entry *e = request->entry;
     char why[64];
 
-    lock(locks);
+    oz_locks_lock(locks);
     snprintf(why, sizeof why, "another process still held the lock after %d ms", request->wait_ms);
     finish(request, ODEZK_ETIMEDOUT, NULL, why);
     oz_entry_step(e);
-    unlock(locks);
+    oz_locks_unlock(locks);
+}
+
+/* Another wants the lock or has it. */
+static void shared(struct entry *e, int64_t now)
+{
+    e->shared_until = now + SHARED_FOR;
 }
 
 void oz_entry_others_hold(struct entry *e)
@@ -352,7 +341,7 @@ void oz_entry_others_hold(struct entry *e)
 
     e->effort->contended = !e->grant;
     if (!e->grant)
-        e->time = oz_now() + SHARED_FOR;
+        shared(e, oz_now());
     oz_list_each_safe(node, tmp, &e->effort->waiting) {
         odezk_lock_request *request = oz_container(node, odezk_lock_request, link);
 
@@ -409,7 +398,7 @@ static void keep(struct entry *e, int64_t now)
 {
     struct oz_locks *locks = e->locks;
 
-    e->time = now;
+    e->idle_since = now;
     oz_list_append(&locks->sticky, &e->link);
     locks->sticky_count++;
     if (locks->sticky_count > locks->sticky_max) { /* the least used one goes */
@@ -439,7 +428,7 @@ static void released(void *arg, odezk_lock *grant, int64_t now)
 /* They said so, or did a moment ago; or they could not have told us, for lack of an inbox. */
 static bool others_may_wait(const struct entry *e, int64_t now)
 {
-    return e->wanted || e->time > now || !e->locks->inbox[0] || e->inbox_turn != e->locks->inbox_turn;
+    return e->wanted || e->shared_until > now || !e->locks->inbox[0] || e->inbox_turn != e->locks->inbox_turn;
 }
 
 static odezk_lock *new_grant(struct entry *e, int64_t now)
@@ -452,8 +441,8 @@ static odezk_lock *new_grant(struct entry *e, int64_t now)
     e->serial++;
     e->grant = grant;
     e->evict = false;
-    if (others_may_wait(e, now) && e->turns < USHRT_MAX)
-        e->turns++;
+    if (others_may_wait(e, now) && e->grants_while_wanted < USHRT_MAX)
+        e->grants_while_wanted++;
     e->eager |= now - e->released < AT_ONCE;
     return grant;
 }
@@ -461,7 +450,7 @@ static odezk_lock *new_grant(struct entry *e, int64_t now)
 /* Others wait, and this process had its turn. */
 static bool turn_is_over(const struct entry *e, int64_t now)
 {
-    return others_may_wait(e, now) && e->turns > e->locks->handovers;
+    return others_may_wait(e, now) && e->grants_while_wanted > e->locks->handovers;
 }
 
 odezk_lock *oz_locks_grant_now(struct oz_locks *locks, const char *space, const char *key)
@@ -470,14 +459,14 @@ odezk_lock *oz_locks_grant_now(struct oz_locks *locks, const char *space, const 
     struct entry *e;
     int64_t now;
 
-    lock(locks);
+    oz_locks_lock(locks);
     now = oz_now();
     e = find_entry(locks, space, key);
     /* A lease that holds belongs to the session that the entry was made in: its end frees the entry first. */
     if (e && space[e->space] == '\0' && e->state == HELD && !e->grant && oz_entry_unwanted(e) &&
         !turn_is_over(e, now) && !locks->closed && now < oz_session_lease_end(locks->session))
         grant = new_grant(e, now);
-    unlock(locks);
+    oz_locks_unlock(locks);
     return grant;
 }
 
@@ -601,12 +590,12 @@ static void dirs_made(void *owner, const struct oz_reply *reply)
     struct entry *e = owner;
     struct oz_locks *locks = e->locks;
 
-    lock(locks);
+    oz_locks_lock(locks);
     if (reply->rc == OZ_OK)
         oz_entry_create(e);
     else if (reply->rc != OZ_GONE)
         oz_entry_give_up(e, reply->rc);
-    unlock(locks);
+    oz_locks_unlock(locks);
 }
 
 /* The entry stays as long as this is under way: it is CREATING, which only a reply or the session's end changes. */
@@ -623,7 +612,7 @@ static void make_dirs(struct entry *e)
  * store, and looks once more: the wait is one for another that uses the lock, not for its answer. */
 static void found_taken(struct entry *e)
 {
-    e->time = oz_now() + SHARED_FOR;
+    shared(e, oz_now());
     if (oz_entry_may_ask(e)) {
         oz_entry_ask(e);
     } else {
@@ -668,7 +657,7 @@ static void created(struct entry *e, const struct oz_reply *reply)
     case OZ_EXISTS:
         if (e->effort->behind_delete)
             check_create(e);
-        else if (e->time > oz_now() && !e->effort->looked)
+        else if (e->shared_until > oz_now() && !e->effort->looked)
             look_once(e);
         else
             found_taken(e);
@@ -766,7 +755,7 @@ static void step_held(struct entry *e)
         return;
     e->queue_first = e->wanted || turn_is_over(e, now);
     if (e->wanted || !e->locks->inbox[0]) /* who cannot be asked counts how often in a row it takes the lock */
-        e->time = now + SHARED_FOR;
+        shared(e, now);
     if (oz_entry_unwanted(e) && may_stick(e, now) && e->locks->sticky_count < e->locks->sticky_max) {
         drop_effort(e);
         keep(e, now);
@@ -782,7 +771,7 @@ static void remember(struct entry *e)
 
     drop_effort(e);
     unlist(e);
-    if (e->time <= oz_now() || locks->closed || locks->remembered_count >= REMEMBERED_MAX) {
+    if (e->shared_until <= oz_now() || locks->closed || locks->remembered_count >= REMEMBERED_MAX) {
         drop_entry(e);
         return;
     }
@@ -800,9 +789,9 @@ static void step_free(struct entry *e)
     }
     if (!oz_session_granting(session) || oz_session_id(session) == 0)
         return;
-    if (e->time <= oz_now()) { /* whoever waited had the time to come first */
+    if (e->shared_until <= oz_now()) { /* whoever waited had the time to come first */
         e->queue_first = false;
-        e->turns = 0;
+        e->grants_while_wanted = 0;
     }
     if (e->effort->contended || e->queue_first)
         oz_entry_queue(e);
@@ -838,7 +827,7 @@ static void do_work(struct oz_msg *msg)
     struct oz_locks *locks = oz_container(msg, struct oz_locks, work_msg);
     struct oz_list *node;
 
-    lock(locks);
+    oz_locks_lock(locks);
     locks->work_posted = false;
     while ((node = locks->work.next) != &locks->work) {
         struct entry *e = oz_container(node, struct entry, link);
@@ -850,7 +839,7 @@ static void do_work(struct oz_msg *msg)
         }
         oz_entry_step(e);
     }
-    unlock(locks);
+    oz_locks_unlock(locks);
 }
 
 /* Gives back what was not used for long. */
@@ -862,23 +851,23 @@ static void idle_tick(void *arg)
 
     if (period < OZ_SECOND)
         period = OZ_SECOND;
-    lock(locks);
+    oz_locks_lock(locks);
     locks->clock = now;
     while ((node = locks->sticky.next) != &locks->sticky) {
         struct entry *e = oz_container(node, struct entry, link);
 
-        if (now - e->time < locks->sticky_idle + period) /* the clock may have been behind that much */
+        if (now - e->idle_since < locks->sticky_idle + period) /* the clock may have been behind that much */
             break;
         give_back(e);
     }
     while ((node = locks->remembered.next) != &locks->remembered) {
         struct entry *e = oz_container(node, struct entry, link);
 
-        if (e->time > now)
+        if (e->shared_until > now)
             break;
         drop_entry(e);
     }
-    unlock(locks);
+    oz_locks_unlock(locks);
     oz_timer_set(locks->timers, &locks->idle_timer, now + period, idle_tick, locks);
 }
 
@@ -926,7 +915,7 @@ static void want(struct oz_locks *locks, const char *space, const char *key)
     case CREATING:
     case TAKING:
         if (!others_may_wait(e, oz_now()))
-            e->turns = 0;
+            e->grants_while_wanted = 0;
         e->wanted = true;
         if (e->state == HELD && !e->working)
             oz_entry_step(e);
@@ -970,12 +959,12 @@ bool oz_locks_asked(struct oz_locks *locks, const char *entry)
     bool known = colon && read_names(entry, colon, token ? token : entry + strlen(entry), space, &key);
 
     if (known) {
-        lock(locks);
+        oz_locks_lock(locks);
         if (token)
             end_grant(locks, space, oz_buf_str(&key), strtoll(token + 1, NULL, 10));
         else
             want(locks, space, oz_buf_str(&key));
-        unlock(locks);
+        oz_locks_unlock(locks);
     }
     oz_buf_free(&key);
     return known;
@@ -990,7 +979,7 @@ char *oz_locks_report(struct oz_locks *locks)
     size_t i;
 
     oz_buf_putc(&b, '\n');
-    lock(locks);
+    oz_locks_lock(locks);
     oz_map_each(&locks->entries, i, node) {
         const struct entry *e = oz_container(node, struct entry, node);
 
@@ -999,7 +988,7 @@ char *oz_locks_report(struct oz_locks *locks)
             oz_buf_putc(&b, '\n');
         }
     }
-    unlock(locks);
+    oz_locks_unlock(locks);
     return oz_buf_take(&b);
 }
 
@@ -1033,25 +1022,25 @@ static void stop_guessing(struct entry *e)
     if (e->state == FREE && oz_entry_unwanted(e))
         drop_entry(e);
     else if (!e->wanted)
-        e->time = 0;
+        e->shared_until = 0;
 }
 
 void oz_locks_inbox_read(struct oz_locks *locks, const char *member)
 {
-    lock(locks);
+    oz_locks_lock(locks);
     if (!locks->inbox[0])
         each_entry(locks, stop_guessing);
     if (strcmp(locks->inbox, member) != 0)
         set_inbox(locks, member);
     locks->inbox_read = true;
-    unlock(locks);
+    oz_locks_unlock(locks);
 }
 
 void oz_locks_no_inbox(struct oz_locks *locks)
 {
-    lock(locks);
+    oz_locks_lock(locks);
     set_inbox(locks, "");
-    unlock(locks);
+    oz_locks_unlock(locks);
 }
 
 /* ---- commands ---- */
@@ -1063,7 +1052,7 @@ void oz_locks_acquire(struct oz_locks *locks, odezk_lock_request *request)
     request->locks = locks;
     if (request->done) /* cancelled before it arrived */
         return;
-    lock(locks);
+    oz_locks_lock(locks);
     if (!locks->closed) {
         e = find_entry(locks, request->space, request->key);
         if (!e)
@@ -1091,7 +1080,7 @@ void oz_locks_acquire(struct oz_locks *locks, odezk_lock_request *request)
             oz_entry_step(e);
         }
     }
-    unlock(locks);
+    oz_locks_unlock(locks);
 }
 
 void oz_locks_cancel(odezk_lock_request *request)
@@ -1099,13 +1088,13 @@ void oz_locks_cancel(odezk_lock_request *request)
     struct oz_locks *locks = request->locks;
     struct entry *e = request->entry;
 
-    lock(locks);
+    oz_locks_lock(locks);
     if (!request->done) {
         finish(request, ODEZK_ECANCELED, NULL, NULL);
         if (e)
             oz_entry_step(e);
     }
-    unlock(locks);
+    oz_locks_unlock(locks);
 }
 
 char *oz_locks_path(struct oz_locks *locks, const odezk_lock *grant)
@@ -1113,11 +1102,11 @@ char *oz_locks_path(struct oz_locks *locks, const odezk_lock *grant)
     const struct entry *e;
     char *path = NULL;
 
-    lock(locks);
+    oz_locks_lock(locks);
     e = grant->entry;
     if (e && e->grant == grant && grant->state == OZ_GRANT_VALID)
         path = oz_entry_path(e);
-    unlock(locks);
+    oz_locks_unlock(locks);
     return path;
 }
 
@@ -1151,11 +1140,18 @@ static void reset(struct entry *e)
     oz_entry_step(e);
 }
 
+/* The lease is back. Idle locks are left alone: their order tells how long they were not used. */
+static void go_on(struct entry *e)
+{
+    if (!oz_entry_unwanted(e))
+        oz_entry_step(e);
+}
+
 static void session_event(void *self, enum oz_session_event event)
 {
     struct oz_locks *locks = self;
 
-    lock(locks);
+    oz_locks_lock(locks);
     if (event == OZ_SUSPENDED || event == OZ_RESUMED || event == OZ_DOWN)
         locks->inbox_read = false;
     if (event == OZ_LEASE_LOST)
@@ -1164,7 +1160,7 @@ static void session_event(void *self, enum oz_session_event event)
         each_entry(locks, go_on);
     else if (event == OZ_DOWN)
         each_entry(locks, reset);
-    unlock(locks);
+    oz_locks_unlock(locks);
     if (event == OZ_UP && !locks->idle_timer.armed)
         idle_tick(locks);
 }
@@ -1176,7 +1172,7 @@ void oz_locks_close(struct oz_locks *locks, int error, const char *why)
     struct oz_map_node *node;
     size_t i;
 
-    lock(locks);
+    oz_locks_lock(locks);
     locks->closed = true;
     oz_map_each(&locks->entries, i, node) {
         struct entry *e = oz_container(node, struct entry, node);
@@ -1184,7 +1180,7 @@ void oz_locks_close(struct oz_locks *locks, int error, const char *why)
         fail_all(e, error, why);
         lose_grant(e);
     }
-    unlock(locks);
+    oz_locks_unlock(locks);
     oz_timer_clear(locks->timers, &locks->idle_timer);
 }
 

@@ -35,6 +35,16 @@ struct oz_locks {
     bool closed;
 };
 
+static inline void oz_locks_lock(struct oz_locks *locks)
+{
+    pthread_mutex_lock(&locks->grants->lock);
+}
+
+static inline void oz_locks_unlock(struct oz_locks *locks)
+{
+    pthread_mutex_unlock(&locks->grants->lock);
+}
+
 enum entry_state {
     FREE,     /* nothing */
     CREATING, /* the znode was asked for, or is being looked for after a lost reply */
@@ -71,14 +81,15 @@ struct entry {
     struct oz_map_node node;
     struct oz_list link; /* in `sticky`, `remembered` or `work` */
     struct oz_locks *locks;
-    struct effort *effort; /* NULL while nothing is going on */
-    odezk_lock *grant;     /* who has it in this process */
-    int64_t czxid;         /* of the lock's znode: the fencing token */
-    int64_t serial;        /* grants under it */
-    int64_t time;          /* idle: since when; otherwise until when others are expected to want it too */
-    int64_t released;      /* when it last was */
-    unsigned inbox_turn;   /* of the inbox that the znode names */
-    unsigned short turns;  /* grants since others may be waiting */
+    struct effort *effort;              /* NULL while nothing is going on */
+    odezk_lock *grant;                  /* who has it in this process */
+    int64_t czxid;                      /* of the lock's znode: the fencing token */
+    int64_t serial;                     /* grants under it */
+    int64_t idle_since;                 /* while it is held and idle */
+    int64_t shared_until;               /* until then others are expected to want it too */
+    int64_t released;                   /* when it last was */
+    unsigned inbox_turn;                /* of the inbox that the znode names */
+    unsigned short grants_while_wanted; /* in a row, since others may be waiting */
     unsigned char state;
     bool wanted;         /* others are known to wait for it */
     bool queue_first;    /* we had our turn: others go before us */

@@ -145,7 +145,7 @@ static void taken_checked(struct entry *e, const struct oz_reply *reply)
 {
     if (reply->rc == OZ_OK && is_ours(e, reply)) {
         e->effort->seat = oz_seat_forget(e->effort->seat);
-        e->turns = 0;
+        e->grants_while_wanted = 0;
         oz_entry_hold(e, reply->stat.czxid);
     } else { /* removed by a foreign hand in between */
         e->state = QUEUED;
@@ -212,9 +212,9 @@ static void asked(void *owner, const struct oz_reply *reply)
     struct entry *e = owner;
 
     (void)reply; /* what becomes of it shows at the lock itself */
-    pthread_mutex_lock(&e->locks->grants->lock);
+    oz_locks_lock(e->locks);
     e->effort->ask_op = NULL;
-    pthread_mutex_unlock(&e->locks->grants->lock);
+    oz_locks_unlock(e->locks);
 }
 
 /* Asks each holder once, and again after a while: a request may be lost with an inbox. */
@@ -239,7 +239,7 @@ static void lock_read(struct entry *e, const struct oz_reply *reply)
 {
     if (reply->rc == OZ_OK && is_ours(e, reply)) {
         oz_entry_leave_queue(e);
-        e->turns = 0;
+        e->grants_while_wanted = 0;
         oz_entry_hold_found(e, reply->stat.czxid);
         return;
     }
@@ -270,14 +270,14 @@ static void doubt_answered(void *owner, const struct oz_reply *reply)
     struct entry *e = owner;
     struct oz_locks *locks = e->locks;
 
-    pthread_mutex_lock(&locks->grants->lock);
+    oz_locks_lock(locks);
     e->effort->ask_op = NULL;
     if (reply->rc == OZ_OK && is_ours(e, reply) && e->state == QUEUED) {
         oz_entry_leave_queue(e);
-        e->turns = 0;
+        e->grants_while_wanted = 0;
         oz_entry_hold_found(e, reply->stat.czxid);
     }
-    pthread_mutex_unlock(&locks->grants->lock);
+    oz_locks_unlock(locks);
 }
 
 /* The first in the queue has the lock itself in view, and asks its holder. */
@@ -365,7 +365,7 @@ static void seat_taken(void *owner, struct oz_seat *seat, enum oz_rc rc)
     struct entry *e = owner;
     struct oz_locks *locks = e->locks;
 
-    pthread_mutex_lock(&locks->grants->lock);
+    oz_locks_lock(locks);
     if (rc == OZ_OK) {
         if (!e->effort->op) /* otherwise a list that was sent behind the seat's create is under way */
             read_queue(e);
@@ -373,7 +373,7 @@ static void seat_taken(void *owner, struct oz_seat *seat, enum oz_rc rc)
         e->effort->seat = oz_seat_forget(seat);
         oz_entry_give_up(e, rc);
     }
-    pthread_mutex_unlock(&locks->grants->lock);
+    oz_locks_unlock(locks);
 }
 
 void oz_entry_queue(struct entry *e)
