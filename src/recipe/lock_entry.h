@@ -1,13 +1,16 @@
-/* What one process has of one key. Only lock.c and lock_wait.c look inside. */
+/* What this process knows of one lock. Only lock.c and the lock_*.c look inside, with the grants' mutex held. */
 #ifndef OZ_LOCK_ENTRY_H
 #define OZ_LOCK_ENTRY_H
 
+#include "base/clock.h"
 #include "recipe/lock.h"
 #include "znode/seat.h"
 
-#define OZ_ANSWER_WITHIN_MS 250 /* a holder that lives answers a request within a few round trips */
-
-#define OZ_SPACE_SIZE 65 /* of a space's name, with its end */
+#define OZ_SPACE_SIZE 65  /* of a space's name, with its end */
+#define OZ_OWNER_SIZE 768 /* of what our znodes say of us */
+#define OZ_RETRY_AFTER (100 * OZ_MS)
+/* A node that had to give a lock up, or to wait for it, does not keep it sticky for this long. */
+#define OZ_SHARED_FOR (2 * OZ_SECOND)
 
 struct oz_locks {
     struct oz_session *session;
@@ -28,22 +31,12 @@ struct oz_locks {
     struct oz_msg work_msg; /* brings released entries to the dispatcher */
     struct oz_list work;
     bool work_posted;
-    char inbox[80];      /* "" when there is none */
+    char inbox[80];      /* the name of this node's; "" when there is none */
     unsigned inbox_turn; /* changes with it */
     bool inbox_read;     /* since the session connected last */
     unsigned seats;      /* how many were asked for: no two have the same name */
     bool closed;
 };
-
-static inline void oz_locks_lock(struct oz_locks *locks)
-{
-    pthread_mutex_lock(&locks->grants->lock);
-}
-
-static inline void oz_locks_unlock(struct oz_locks *locks)
-{
-    pthread_mutex_unlock(&locks->grants->lock);
-}
 
 enum entry_state {
     FREE,     /* nothing */
@@ -100,31 +93,76 @@ struct entry {
     char name[];         /* "space/key" */
 };
 
-/* ---- lock.c ---- */
+/* ---- what is small, or on the way to a sticky lock ---- */
 
-/* Does the next thing that is missing. May free the entry. */
-void oz_entry_step(struct entry *e);
-void oz_entry_hold(struct entry *e, int64_t czxid);
-/* The same for a znode that was found to be ours: it may be an older one, and name another inbox or none. */
-void oz_entry_hold_found(struct entry *e, int64_t czxid);
-void oz_entry_set_free(struct entry *e);
-/* The server refuses for good: every attempt is told. */
-void oz_entry_give_up(struct entry *e, enum oz_rc rc);
-void oz_entry_create(struct entry *e);
-/* It is known that another holds the lock: from here on the attempts' own times count, not the network's. Those that do
- * not want to wait are refused. */
-void oz_entry_others_hold(struct entry *e);
-bool oz_entry_unwanted(const struct entry *e);
-/* Whether nobody here waits, so that the holder is only asked; once, and then the lock is looked at again. */
-bool oz_entry_may_ask(const struct entry *e);
+static inline void oz_locks_lock(struct oz_locks *locks)
+{
+    pthread_mutex_lock(&locks->grants->lock);
+}
 
-#define OZ_OWNER_SIZE 768
-void oz_entry_owner(const struct entry *e, char owner[OZ_OWNER_SIZE]); /* what our znodes say */
+static inline void oz_locks_unlock(struct oz_locks *locks)
+{
+    pthread_mutex_unlock(&locks->grants->lock);
+}
+
+/* Nobody in this process waits for it. */
+static inline bool oz_entry_unwanted(const struct entry *e)
+{
+    return !e->effort || oz_list_empty(&e->effort->waiting);
+}
+
+/* Whether others may wait for the lock: they said so, now or a moment ago, or had no inbox in which to say so. */
+static inline bool oz_entry_others_may_wait(const struct entry *e, int64_t now)
+{
+    return e->wanted || e->shared_until > now || !e->locks->inbox[0] || e->inbox_turn != e->locks->inbox_turn;
+}
+
+/* Another node wants the lock, or has it. */
+static inline void oz_entry_shared(struct entry *e, int64_t now)
+{
+    e->shared_until = now + OZ_SHARED_FOR;
+}
+
+/* Takes it out of the list that it is in: sticky, remembered or work. */
+static inline void oz_entry_unlist(struct entry *e)
+{
+    struct oz_locks *locks = e->locks;
+
+    if (oz_list_empty(&e->link))
+        return;
+    oz_list_remove(&e->link);
+    if (e->working) {
+        e->working = false;
+    } else if (e->state == HELD) {
+        locks->sticky_count--;
+    } else {
+        locks->remembered_count--;
+    }
+}
+
+static inline struct entry *oz_entry_find(const struct oz_locks *locks, const char *space, const char *key)
+{
+    struct oz_map_node *node = oz_map_find_parts(&locks->entries, space, key);
+
+    return node ? oz_container(node, struct entry, node) : NULL;
+}
+
+/* ---- lock_entry.c ---- */
+
+/* NULL when out of memory. There must be none of that name. */
+struct entry *oz_entry_new(struct oz_locks *locks, const char *space, const char *key);
+/* False when out of memory. */
+bool oz_entry_need_effort(struct entry *e);
+void oz_entry_drop_effort(struct entry *e);
+void oz_entry_drop(struct entry *e);
+/* Goes through all entries; `visit` may free the one it is given. */
+void oz_locks_each(struct oz_locks *locks, void (*visit)(struct entry *e));
+
 /* To be freed; NULL when out of memory. */
 char *oz_entry_path(const struct entry *e); /* of the lock */
 char *oz_entry_dir(const struct entry *e);  /* of the directory that it is in */
 char *oz_entry_queue_dir(const struct entry *e);
-char *oz_entry_request_path(const struct entry *e, const char *inbox); /* where its owner is asked for the lock */
+char *oz_entry_request_path(const struct entry *e, const char *inbox); /* where the inbox's owner is asked for it */
 char *oz_entry_encoded(const struct entry *e);                         /* the key as a path component */
 
 /* The one request, timer or watch that an entry waits for. `submit` takes the path over and frees it, NULL being out of
@@ -140,12 +178,49 @@ void oz_entry_read_again(struct entry *e, void (*replied)(struct entry *e, const
 void oz_entry_later(struct entry *e, int64_t delay, void (*due)(struct entry *e));
 void oz_entry_stop(struct entry *e); /* no reply, timer or watch comes any more */
 
+/* ---- lock_znode.c ---- */
+
+void oz_entry_create(struct entry *e);
+void oz_entry_owner(const struct entry *e, char owner[OZ_OWNER_SIZE]);
+void oz_entry_hold(struct entry *e, int64_t czxid);
+/* The same for a znode that was found to be ours: it may be an older one, and name another inbox or none. */
+void oz_entry_hold_found(struct entry *e, int64_t czxid);
+void oz_entry_set_free(struct entry *e);
+/* The server refuses for good: every attempt is told. */
+void oz_entry_give_up(struct entry *e, enum oz_rc rc);
+/* Deletes the znode of a lock that we hold, and nobody uses. */
+void oz_entry_give_back(struct entry *e);
+/* Others see a lock that we know nothing of: given back since, or made by a create that was taken for lost. If ours, it
+ * has to go; should we not see it yet, they ask again. */
+void oz_entry_remove_unknown(struct entry *e);
+
 /* ---- lock_wait.c ---- */
 
-void oz_entry_ask(struct entry *e);         /* for attempts that do not wait */
-void oz_entry_queue(struct entry *e);       /* for those that do */
+/* Another node holds it. Attempts that wait long go to the queue; the others ask the holder, which may keep it only
+ * sticky, and look once more. `wait_ms` is for a holder that uses the lock, not for its answer. */
+void oz_entry_found_taken(struct entry *e);
+void oz_entry_queue(struct entry *e);
 void oz_entry_leave_queue(struct entry *e); /* gives seat and request up */
 /* Somebody takes us for the holder while we wait behind others: looks whether we are. */
 void oz_entry_doubt(struct entry *e);
+
+/* ---- lock_sticky.c ---- */
+
+/* Frees an entry, unless others were met at its lock a moment ago: that is worth knowing for a while. */
+void oz_entry_remember(struct entry *e);
+/* Gives back what was not used for long, now and from time to time. */
+void oz_locks_tick(void *locks);
+
+/* ---- lock.c ---- */
+
+/* Does the next thing that is missing. May free the entry. */
+void oz_entry_step(struct entry *e);
+/* Has the dispatcher do that. Any thread. */
+void oz_entry_post_work(struct entry *e);
+/* It is known that another holds the lock: from here on the attempts' own times count, not the network's. Those that do
+ * not want to wait are refused. */
+void oz_entry_others_hold(struct entry *e);
+void oz_entry_fail_all(struct entry *e, int error, const char *why);
+void oz_entry_lose_grant(struct entry *e);
 
 #endif

@@ -1,4 +1,4 @@
-/* How a lock is come by that another holds: by asking the holder, and by waiting in the queue. */
+/* Getting a lock that another node holds: asking the holder, and waiting in the queue. */
 #include "recipe/lock_entry.h"
 
 #include "base/clock.h"
@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RETRY_AFTER (100 * OZ_MS)
+#define ANSWER_WITHIN_MS 250 /* a holder that lives answers a request within a few round trips */
 #define ASK_AGAIN OZ_SECOND
 
 static bool is_ours(const struct entry *e, const struct oz_reply *reply)
@@ -20,6 +20,17 @@ static bool is_ours(const struct entry *e, const struct oz_reply *reply)
 }
 
 /* ---- asking the holder ---- */
+
+/* Whether nobody here waits, so that the holder is only asked; once, and then the lock is looked at again. */
+static bool may_ask(const struct entry *e)
+{
+    const struct oz_list *node;
+
+    oz_list_each(node, &e->effort->waiting)
+        if (oz_container(node, odezk_lock_request, link)->wait_ms > ANSWER_WITHIN_MS)
+            return false;
+    return !oz_entry_unwanted(e) && !e->effort->second_look;
+}
 
 /* Where the holder of a lock is asked for it; NULL when it takes no requests, or out of memory. */
 static char *request_path(const struct entry *e, const char *data)
@@ -68,7 +79,7 @@ static void request_read(struct entry *e, const struct oz_reply *reply)
     if (reply->rc == OZ_NONODE || !e->effort->watch.path)
         answered(e);
     else if (reply->rc == OZ_OK)
-        oz_entry_later(e, OZ_ANSWER_WITHIN_MS * OZ_MS, refuse_the_impatient);
+        oz_entry_later(e, ANSWER_WITHIN_MS * OZ_MS, refuse_the_impatient);
     else
         refuse_the_impatient(e);
 }
@@ -112,12 +123,23 @@ static void holder_read(struct entry *e, const struct oz_reply *reply)
     }
 }
 
-void oz_entry_ask(struct entry *e)
+static void ask(struct entry *e)
 {
     struct oz_request request = {.verb = OZ_GET, .retry = true};
 
     e->state = ASKING;
-    oz_entry_submit(e, &request, oz_entry_path(e), holder_read, oz_entry_ask);
+    oz_entry_submit(e, &request, oz_entry_path(e), holder_read, ask);
+}
+
+void oz_entry_found_taken(struct entry *e)
+{
+    oz_entry_shared(e, oz_now());
+    if (may_ask(e)) {
+        ask(e);
+    } else {
+        oz_entry_others_hold(e);
+        oz_entry_set_free(e);
+    }
 }
 
 /* ---- the queue ---- */
@@ -176,7 +198,7 @@ static void taken(struct entry *e, const struct oz_reply *reply)
         if (reply->rc == OZ_EXISTS)
             look_at_lock(e);
         else
-            oz_entry_later(e, RETRY_AFTER, look_at_lock);
+            oz_entry_later(e, OZ_RETRY_AFTER, look_at_lock);
     }
 }
 
@@ -195,7 +217,7 @@ static void take_lock(struct entry *e)
         oz_entry_submit(e, &request, oz_strdup(path), taken, take_lock);
     } else {
         e->state = QUEUED;
-        oz_entry_later(e, RETRY_AFTER, look_at_lock);
+        oz_entry_later(e, OZ_RETRY_AFTER, look_at_lock);
     }
     free(path);
 }
@@ -249,9 +271,9 @@ static void lock_read(struct entry *e, const struct oz_reply *reply)
     } else if (reply->rc == OZ_NONODE) {
         oz_entry_stop(e);
         take_lock(e);
-    } else if (reply->rc == OZ_OK && oz_entry_may_ask(e)) {
+    } else if (reply->rc == OZ_OK && may_ask(e)) {
         oz_entry_leave_queue(e);
-        oz_entry_ask(e);
+        ask(e);
     } else if (reply->rc == OZ_OK) {
         oz_entry_others_hold(e);
         if (oz_entry_unwanted(e))
@@ -261,7 +283,7 @@ static void lock_read(struct entry *e, const struct oz_reply *reply)
         else
             ask_holder(e, reply);
     } else {
-        oz_entry_later(e, RETRY_AFTER, look_at_lock);
+        oz_entry_later(e, OZ_RETRY_AFTER, look_at_lock);
     }
 }
 
@@ -310,7 +332,7 @@ static void predecessor_read(struct entry *e, const struct oz_reply *reply)
     if (reply->rc == OZ_NONODE)
         read_queue(e);
     else if (reply->rc != OZ_OK)
-        oz_entry_later(e, RETRY_AFTER, read_queue);
+        oz_entry_later(e, OZ_RETRY_AFTER, read_queue);
 }
 
 static void wait_behind(struct entry *e, const char *name)
@@ -338,7 +360,7 @@ static void queue_read(struct entry *e, const struct oz_reply *reply)
         return; /* the seat was not there at once: it will be looked for again */
     encoded = reply->rc == OZ_OK ? oz_entry_encoded(e) : NULL;
     if (!encoded) {
-        oz_entry_later(e, RETRY_AFTER, read_queue);
+        oz_entry_later(e, OZ_RETRY_AFTER, read_queue);
         return;
     }
     n = oz_seat_neighbours(e->effort->seat, reply->names, reply->count, encoded);
@@ -391,7 +413,7 @@ void oz_entry_queue(struct entry *e)
     if (f->seat)
         read_queue(e); /* in the same flight */
     else
-        oz_entry_later(e, RETRY_AFTER, oz_entry_queue);
+        oz_entry_later(e, OZ_RETRY_AFTER, oz_entry_queue);
     free(prefix);
     free(encoded);
     free(dir);
