@@ -88,7 +88,7 @@ static void leader_made(void *owner, const struct oz_reply *reply)
     e->leader_again = reply->rc == OZ_OK || reply->rc == OZ_EXISTS;
     if (e->leader_again)
         read_leader(e);
-    else if (reply->rc != OZ_GONE) /* the root is missing: whoever makes the members' directory makes it */
+    else if (reply->rc != OZ_GONE) /* the root is missing: it is created with the members' directory */
         oz_timer_set(oz_session_timers(e->session), &e->leader_retry, oz_now() + 100 * OZ_MS, leader_changed, e);
 }
 
@@ -117,7 +117,7 @@ static void leader_read(void *owner, const struct oz_reply *reply)
         oz_leader_parse(&leader, reply->data);
         e->leader = leader;
         e->options.leader(e->options.arg, &leader);
-        if (e->master && leader.epoch != e->epoch && !e->op) /* removed or overwritten by a foreign hand */
+        if (e->master && leader.epoch != e->epoch && !e->op) /* somebody else removed or overwrote it */
             publish(e);
         read_leader(e);
     }
@@ -147,7 +147,7 @@ void oz_election_watch(struct oz_election *e)
 
 int64_t oz_election_epoch(const struct oz_election *e)
 {
-    /* In this order: a lease that was prolonged past a lapse shows a mastership that was ended before. */
+    /* In this order: `held` is cleared before the lease is prolonged after a lapse. */
     int64_t end = oz_session_lease_end(e->session);
     int64_t held = atomic_load_explicit(&e->held, memory_order_acquire);
 
@@ -209,8 +209,8 @@ static void abdicated(void *owner, const struct oz_reply *reply)
     free(a);
 }
 
-/* Deletes the seat and the entry in `leader` together, so that nobody takes the one for the other's successor. Done
- * twice it fails as a whole, as the seat is gone. */
+/* Deletes the seat and empties `leader` in one step: of two, the second could erase what the successor wrote. Repeated,
+ * it fails as a whole, as the seat is gone. */
 static void abdicate(struct oz_election *e)
 {
     const char *path = oz_seat_path(e->seat);
@@ -277,7 +277,7 @@ static void published(void *owner, const struct oz_reply *reply)
     e->op = NULL;
     if (reply->rc == OZ_OK) {
         if (e->master || !oz_session_granting(e->session))
-            return; /* the lease comes back first; then all is looked at again */
+            return; /* all is looked at again when the lease is back */
         begin_mastership(e);
         own_seat_changed(e);
     } else if (reply->rc == OZ_NONODE && reply->failed == 0) {
@@ -289,7 +289,7 @@ static void published(void *owner, const struct oz_reply *reply)
     }
 }
 
-/* Says who is master before claiming it, so that nobody finds a claim of which `leader` knows nothing. */
+/* Writes `leader` before the mastership begins, so that nobody is master without being named there. */
 static void publish(struct oz_election *e)
 {
     char *text = leader_text(e);
@@ -384,7 +384,7 @@ static bool take_seat(struct oz_election *e)
     return e->seat != NULL;
 }
 
-/* Does the next thing that is missing on the way to a mastership. */
+/* Does the next thing that is missing for a mastership. */
 static void step(void *arg)
 {
     struct oz_election *e = arg;

@@ -280,7 +280,7 @@ void odezk_lock_free(odezk_lock *lock)
     if (!lock)
         return;
     if (foreign(lock))
-        return; /* its memory is the parent's business; its mutex may be held for ever here */
+        return; /* the mutex may stay locked for ever in this process */
     pthread_mutex_lock(&lock->grants->lock);
     release(lock, 0);
     drop_ref(lock);

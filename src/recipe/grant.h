@@ -1,5 +1,5 @@
-/* What a program holds of a lock: grants, and attempts to get one. They may outlive the cluster handle, and any thread
- * may use them; the lock recipe (lock.c) belongs to the dispatcher. This is where the two meet. */
+/* What a program has of a lock: grants, and attempts to get one. They may outlive the cluster handle, and any thread
+ * may use them, while the lock recipe (lock.c) runs on the dispatcher. */
 #ifndef OZ_GRANT_H
 #define OZ_GRANT_H
 
@@ -9,8 +9,8 @@
 #include <odezk/lock.h>
 #include <pthread.h>
 
-/* What all grants of a handle share. Its mutex also guards all of the lock recipe: so a lock that this process has
- * already can be granted by the calling thread itself. */
+/* What all grants of a handle share. Its mutex also guards the whole lock recipe, so that the calling thread itself
+ * can grant a lock which this process has already. */
 struct oz_grants {
     pthread_mutex_t lock;
     pthread_cond_t told; /* a lost callback has returned */

@@ -69,7 +69,7 @@ void oz_entry_others_hold(struct entry *e)
 
     e->effort->contended = !e->grant;
     if (!e->grant)
-        oz_entry_shared(e, oz_now());
+        oz_entry_met_others(e, oz_now());
     oz_list_each_safe(node, tmp, &e->effort->waiting) {
         odezk_lock_request *request = oz_container(node, odezk_lock_request, link);
 
@@ -126,7 +126,7 @@ static void keep(struct entry *e, int64_t now)
     e->idle_since = now;
     oz_list_append(&locks->sticky, &e->link);
     locks->sticky_count++;
-    if (locks->sticky_count > locks->sticky_max) { /* the least used one goes */
+    if (locks->sticky_count > locks->sticky_max) { /* the longest unused one goes */
         struct entry *oldest = oz_container(locks->sticky.next, struct entry, link);
 
         oldest->evict = true;
@@ -216,7 +216,7 @@ void oz_entry_lose_grant(struct entry *e)
 
 /* ---- what to do next ---- */
 
-/* Others wait, but it is our turn, and the thread that released the lock is expected back. */
+/* Others wait, but our turn is not over, and the thread that released the lock is expected to take it again. */
 static bool expect_back(struct entry *e, int64_t now)
 {
     if (!e->eager || !e->effort || !oz_entry_others_may_wait(e, now) || turn_is_over(e, now))
@@ -242,8 +242,8 @@ static void step_held(struct entry *e)
     if (oz_entry_unwanted(e) && expect_back(e, now))
         return;
     e->queue_first = e->wanted || turn_is_over(e, now);
-    if (e->wanted || !e->locks->inbox[0]) /* who cannot be asked counts how often in a row it takes the lock */
-        oz_entry_shared(e, now);
+    if (e->wanted || !e->locks->inbox[0]) /* without an inbox nobody can say so: grants are counted */
+        oz_entry_met_others(e, now);
     if (oz_entry_unwanted(e) && may_stick(e, now) && e->locks->sticky_count < e->locks->sticky_max) {
         oz_entry_drop_effort(e);
         keep(e, now);
@@ -262,7 +262,7 @@ static void step_free(struct entry *e)
     }
     if (!oz_session_granting(session) || oz_session_id(session) == 0)
         return;
-    if (e->shared_until <= oz_now()) { /* whoever waited had the time to come first */
+    if (e->shared_until <= oz_now()) { /* those that waited had enough time to get it */
         e->queue_first = false;
         e->grants_while_wanted = 0;
     }
@@ -289,7 +289,7 @@ void oz_entry_step(struct entry *e)
         }
         break;
     default:
-        break; /* its reply brings it on */
+        break; /* the reply is waited for */
     }
 }
 
@@ -315,6 +315,46 @@ static void do_work(struct oz_msg *msg)
 
 /* ---- commands ---- */
 
+static void add_attempt(struct entry *e, odezk_lock_request *request)
+{
+    struct oz_locks *locks = e->locks;
+
+    request->entry = e;
+    e->eager |= e->state != FREE && oz_now() - e->released < AT_ONCE;
+    if (e->state == FREE)
+        oz_entry_unlist(e);
+    oz_list_append(&e->effort->waiting, &request->link);
+    oz_timer_set(locks->timers, &request->timer, oz_now() + locks->operation_ms * OZ_MS, network_deadline, request);
+    if (e->grant || e->effort->contended)
+        oz_entry_others_hold(e);
+}
+
+/* Whether the lock is being given back and nobody else is known to want it: then it can be taken again at once. */
+static bool may_create_behind_delete(const struct entry *e)
+{
+    return e->state == DELETING && !e->wanted && !e->queue_first && oz_session_granting(e->locks->session) &&
+           !oz_entry_unwanted(e);
+}
+
+static void begin_attempt(struct entry *e, odezk_lock_request *request)
+{
+    add_attempt(e, request);
+    if (!may_create_behind_delete(e)) {
+        oz_entry_step(e);
+        return;
+    }
+    oz_entry_stop(e);
+    e->effort->behind_delete = true;
+    oz_entry_create(e); /* right behind the delete: all requests of a session are served in order */
+}
+
+static void refuse_attempt(struct entry *e, odezk_lock_request *request, int error)
+{
+    finish(request, error, NULL, NULL);
+    if (e && e->state == FREE)
+        oz_entry_drop(e);
+}
+
 void oz_locks_acquire(struct oz_locks *locks, odezk_lock_request *request)
 {
     struct entry *e = NULL;
@@ -328,28 +368,10 @@ void oz_locks_acquire(struct oz_locks *locks, odezk_lock_request *request)
         if (!e)
             e = oz_entry_new(locks, request->space, request->key);
     }
-    if (!e || !oz_entry_need_effort(e)) {
-        finish(request, locks->closed ? ODEZK_ECLOSED : ODEZK_ENOMEM, NULL, NULL);
-        if (e && e->state == FREE)
-            oz_entry_drop(e);
-    } else {
-        request->entry = e;
-        e->eager |= e->state != FREE && oz_now() - e->released < AT_ONCE;
-        if (e->state == FREE)
-            oz_entry_unlist(e);
-        oz_list_append(&e->effort->waiting, &request->link);
-        oz_timer_set(locks->timers, &request->timer, oz_now() + locks->operation_ms * OZ_MS, network_deadline, request);
-        if (e->grant || e->effort->contended)
-            oz_entry_others_hold(e);
-        if (e->state == DELETING && !e->wanted && !e->queue_first && oz_session_granting(locks->session) &&
-            !oz_entry_unwanted(e)) {
-            oz_entry_stop(e);
-            e->effort->behind_delete = true;
-            oz_entry_create(e); /* right behind the delete: all requests of a session are served in order */
-        } else {
-            oz_entry_step(e);
-        }
-    }
+    if (e && oz_entry_need_effort(e))
+        begin_attempt(e, request);
+    else
+        refuse_attempt(e, request, locks->closed ? ODEZK_ECLOSED : ODEZK_ENOMEM);
     oz_locks_unlock(locks);
 }
 
@@ -410,7 +432,7 @@ static void reset(struct entry *e)
     oz_entry_step(e);
 }
 
-/* The lease is back. Idle locks are left alone: their order tells how long they were not used. */
+/* The lease is back. Sticky locks are left alone, as they stay in the order of their last use. */
 static void go_on(struct entry *e)
 {
     if (!oz_entry_unwanted(e))

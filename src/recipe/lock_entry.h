@@ -63,8 +63,8 @@ struct effort {
     void (*due)(struct entry *e);
     char *request;      /* our entry in the holder's inbox */
     int64_t asked;      /* which holder was asked: the czxid of its lock */
-    bool contended;     /* another holds it or was before us: the queue is the way to it */
-    bool looked;        /* after a create that came too early */
+    bool contended;     /* another holds it, or waited before us: we have to queue */
+    bool looked;        /* once more, after a create that came too early */
     bool second_look;   /* the holder was asked, and answered */
     bool behind_delete; /* the create follows a delete of ours, of which it is not known whether it arrived */
 };
@@ -88,7 +88,7 @@ struct entry {
     bool queue_first;    /* we had our turn: others go before us */
     bool working;        /* in `work` */
     bool evict;          /* not to be kept, to make room */
-    bool eager;          /* who released it took it again at once */
+    bool eager;          /* whoever released it took it again at once */
     unsigned char space; /* length of the space in the name */
     char name[];         /* "space/key" */
 };
@@ -118,7 +118,7 @@ static inline bool oz_entry_others_may_wait(const struct entry *e, int64_t now)
 }
 
 /* Another node wants the lock, or has it. */
-static inline void oz_entry_shared(struct entry *e, int64_t now)
+static inline void oz_entry_met_others(struct entry *e, int64_t now)
 {
     e->shared_until = now + OZ_SHARED_FOR;
 }
@@ -172,7 +172,7 @@ void oz_entry_submit(struct entry *e, struct oz_request *request, char *path,
 /* The same, after a watch of that path was armed. */
 void oz_entry_submit_watch(struct entry *e, char *path, void (*replied)(struct entry *e, const struct oz_reply *reply),
                            void (*fired)(struct entry *e), void (*again)(struct entry *e));
-/* Behind a barrier: it shows what became of all that was sent on a broken connection. */
+/* Reads the lock behind a barrier: this shows what became of all that was sent on a broken connection. */
 void oz_entry_read_again(struct entry *e, void (*replied)(struct entry *e, const struct oz_reply *reply),
                          void (*again)(struct entry *e));
 void oz_entry_later(struct entry *e, int64_t delay, void (*due)(struct entry *e));
@@ -186,12 +186,12 @@ void oz_entry_hold(struct entry *e, int64_t czxid);
 /* The same for a znode that was found to be ours: it may be an older one, and name another inbox or none. */
 void oz_entry_hold_found(struct entry *e, int64_t czxid);
 void oz_entry_set_free(struct entry *e);
-/* The server refuses for good: every attempt is told. */
+/* The server refuses, and would again: all attempts fail. */
 void oz_entry_give_up(struct entry *e, enum oz_rc rc);
 /* Deletes the znode of a lock that we hold, and nobody uses. */
 void oz_entry_give_back(struct entry *e);
-/* Others see a lock that we know nothing of: given back since, or made by a create that was taken for lost. If ours, it
- * has to go; should we not see it yet, they ask again. */
+/* Others ask for a lock that we do not know to hold: we gave it back meanwhile, or a create of ours arrived that was
+ * taken for lost. If the znode is ours, it is deleted; if we do not see it yet, they will ask again. */
 void oz_entry_remove_unknown(struct entry *e);
 
 /* ---- lock_wait.c ---- */
@@ -201,12 +201,12 @@ void oz_entry_remove_unknown(struct entry *e);
 void oz_entry_found_taken(struct entry *e);
 void oz_entry_queue(struct entry *e);
 void oz_entry_leave_queue(struct entry *e); /* gives seat and request up */
-/* Somebody takes us for the holder while we wait behind others: looks whether we are. */
+/* Somebody asks us for the lock while we wait in the queue: looks whether it is ours. */
 void oz_entry_doubt(struct entry *e);
 
 /* ---- lock_sticky.c ---- */
 
-/* Frees an entry, unless others were met at its lock a moment ago: that is worth knowing for a while. */
+/* Frees an entry; or keeps it for a while, if others wanted the lock a moment ago. */
 void oz_entry_remember(struct entry *e);
 /* Gives back what was not used for long, now and from time to time. */
 void oz_locks_tick(void *locks);
@@ -217,8 +217,8 @@ void oz_locks_tick(void *locks);
 void oz_entry_step(struct entry *e);
 /* Has the dispatcher do that. Any thread. */
 void oz_entry_post_work(struct entry *e);
-/* It is known that another holds the lock: from here on the attempts' own times count, not the network's. Those that do
- * not want to wait are refused. */
+/* It is known that another holds the lock. From now on `wait_ms` bounds the attempts, no longer the time for the
+ * network; those that do not wait are refused. */
 void oz_entry_others_hold(struct entry *e);
 void oz_entry_fail_all(struct entry *e, int error, const char *why);
 void oz_entry_lose_grant(struct entry *e);

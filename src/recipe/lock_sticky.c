@@ -10,7 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define REMEMBERED_MAX 1000
+#define REMEMBERED_MAX 1000     /* entries that are kept only for what is known of others */
+#define REPORT_MAX (512 * 1024) /* bytes: far below what a znode may hold */
 
 void oz_entry_remember(struct entry *e)
 {
@@ -56,7 +57,7 @@ void oz_locks_tick(void *arg)
 
 /* ---- requests from the inbox ---- */
 
-/* Another waits for this lock. An idle holder gives it up at once, a busy one after its turn. */
+/* Another node waits for this lock. A sticky one is given up at once, one in use after our turn. */
 static void want(struct oz_locks *locks, const char *space, const char *key)
 {
     struct entry *e = oz_entry_find(locks, space, key);
@@ -101,7 +102,7 @@ static void end_grant(struct oz_locks *locks, const char *space, const char *key
     oz_entry_give_back(e);
 }
 
-/* The names that stand before `colon`, and between it and `end`. */
+/* The space before the colon, and the key between it and `end`. */
 static bool read_names(const char *entry, const char *colon, const char *end, char space[OZ_SPACE_SIZE],
                        struct oz_buf *key)
 {
@@ -132,8 +133,6 @@ bool oz_locks_asked(struct oz_locks *locks, const char *entry)
     return known;
 }
 
-#define REPORT_MAX (512 * 1024) /* far below what a znode may hold */
-
 char *oz_locks_report(struct oz_locks *locks)
 {
     struct oz_buf b = {0};
@@ -162,12 +161,12 @@ static void set_inbox(struct oz_locks *locks, const char *member)
 
     snprintf(locks->inbox, sizeof locks->inbox, "%s", member);
     locks->inbox_turn++;
-    /* Nobody can ask for those any more. */
+    /* Nobody can ask for the sticky ones any more. */
     while (!locks->closed && oz_session_id(locks->session) && (node = locks->sticky.next) != &locks->sticky)
         oz_entry_give_back(oz_container(node, struct entry, link));
 }
 
-/* Who could not be asked took every lock for a shared one. */
+/* Without an inbox this node took every lock for one that others want. */
 static void stop_guessing(struct entry *e)
 {
     if (e->state == FREE && oz_entry_unwanted(e))

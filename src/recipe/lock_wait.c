@@ -21,7 +21,7 @@ static bool is_ours(const struct entry *e, const struct oz_reply *reply)
 
 /* ---- asking the holder ---- */
 
-/* Whether nobody here waits, so that the holder is only asked; once, and then the lock is looked at again. */
+/* Whether nobody here waits for long. Then the holder is asked, but only once. */
 static bool may_ask(const struct entry *e)
 {
     const struct oz_list *node;
@@ -54,13 +54,13 @@ static void take_back_request(struct entry *e)
 
 static void refuse_the_impatient(struct entry *e)
 {
-    e->effort->second_look = true; /* who waits a little does that in the queue: it is not asked over and over */
+    e->effort->second_look = true; /* it is not asked again: attempts that wait a little go to the queue */
     take_back_request(e);
     oz_entry_others_hold(e);
     oz_entry_set_free(e);
 }
 
-/* The holder took our request out of its inbox: if it gave the lock up, it is there to be taken. */
+/* The holder took our request out of its inbox: it may have given the lock up. */
 static void answered(struct entry *e)
 {
     struct effort *f = e->effort;
@@ -93,7 +93,7 @@ static void requested(struct entry *e, const struct oz_reply *reply)
 {
     if (reply->rc == OZ_OK || reply->rc == OZ_EXISTS)
         watch_request(e);
-    else if (reply->rc == OZ_NONODE) /* it takes requests no more: it is leaving */
+    else if (reply->rc == OZ_NONODE) /* the inbox is gone: the holder is leaving */
         answered(e);
     else
         refuse_the_impatient(e);
@@ -133,7 +133,7 @@ static void ask(struct entry *e)
 
 void oz_entry_found_taken(struct entry *e)
 {
-    oz_entry_shared(e, oz_now());
+    oz_entry_met_others(e, oz_now());
     if (may_ask(e)) {
         ask(e);
     } else {
@@ -156,7 +156,8 @@ void oz_entry_leave_queue(struct entry *e)
     f->seat = oz_seat_leave(f->seat);
 }
 
-/* Our seat is not in the list. Should the list be older than the seat, nobody must wait behind it for ever. */
+/* Our seat is not in the list. The list may be older than the seat, so the seat is given up: others may wait behind it.
+ */
 static void start_again(struct entry *e)
 {
     oz_entry_leave_queue(e);
@@ -169,13 +170,13 @@ static void taken_checked(struct entry *e, const struct oz_reply *reply)
         e->effort->seat = oz_seat_forget(e->effort->seat);
         e->grants_while_wanted = 0;
         oz_entry_hold(e, reply->stat.czxid);
-    } else { /* removed by a foreign hand in between */
+    } else { /* somebody removed it in between */
         e->state = QUEUED;
         read_queue(e);
     }
 }
 
-/* A multi does not tell the czxid. */
+/* The reply to a multi has no czxid. */
 static void check_taken(struct entry *e)
 {
     struct oz_request request = {.verb = OZ_STAT, .retry = true};
@@ -233,13 +234,13 @@ static void asked(void *owner, const struct oz_reply *reply)
 {
     struct entry *e = owner;
 
-    (void)reply; /* what becomes of it shows at the lock itself */
+    (void)reply; /* the watch of the lock tells what comes of it */
     oz_locks_lock(e->locks);
     e->effort->ask_op = NULL;
     oz_locks_unlock(e->locks);
 }
 
-/* Asks each holder once, and again after a while: a request may be lost with an inbox. */
+/* Asks each holder once, and again after a while, as a request may get lost together with an inbox. */
 static void ask_holder(struct entry *e, const struct oz_reply *lock)
 {
     struct oz_request request = {.verb = OZ_CREATE, .flags = OZ_EPHEMERAL, .retry = true};
@@ -257,12 +258,17 @@ static void ask_holder(struct entry *e, const struct oz_reply *lock)
         oz_entry_later(e, ASK_AGAIN, ask_again);
 }
 
+static void found_ours(struct entry *e, const struct oz_reply *reply)
+{
+    oz_entry_leave_queue(e);
+    e->grants_while_wanted = 0;
+    oz_entry_hold_found(e, reply->stat.czxid);
+}
+
 static void lock_read(struct entry *e, const struct oz_reply *reply)
 {
     if (reply->rc == OZ_OK && is_ours(e, reply)) {
-        oz_entry_leave_queue(e);
-        e->grants_while_wanted = 0;
-        oz_entry_hold_found(e, reply->stat.czxid);
+        found_ours(e, reply);
         return;
     }
     e->state = QUEUED;
@@ -278,7 +284,7 @@ static void lock_read(struct entry *e, const struct oz_reply *reply)
         oz_entry_others_hold(e);
         if (oz_entry_unwanted(e))
             oz_entry_step(e);
-        else if (!e->effort->watch.path) /* it changed while the reply was under way */
+        else if (!e->effort->watch.path) /* the lock changed while the reply was under way */
             look_at_lock(e);
         else
             ask_holder(e, reply);
@@ -295,14 +301,12 @@ static void doubt_answered(void *owner, const struct oz_reply *reply)
     oz_locks_lock(locks);
     e->effort->ask_op = NULL;
     if (reply->rc == OZ_OK && is_ours(e, reply) && e->state == QUEUED) {
-        oz_entry_leave_queue(e);
-        e->grants_while_wanted = 0;
-        oz_entry_hold_found(e, reply->stat.czxid);
+        found_ours(e, reply);
     }
     oz_locks_unlock(locks);
 }
 
-/* The first in the queue has the lock itself in view, and asks its holder. */
+/* It is the first in the queue that asks: it looks at the lock, and takes our session for the holder's. */
 void oz_entry_doubt(struct entry *e)
 {
     struct oz_request request = {.verb = OZ_STAT, .retry = true};

@@ -57,14 +57,14 @@ void oz_entry_give_up(struct entry *e, enum oz_rc rc)
 static void delete_lock(struct entry *e);
 static void check_delete(struct entry *e);
 
-/* Only while it is ours; nobody else removes it, so it is ours as long as its owner is our session. */
+/* While its owner is our session it is ours, as nobody else removes it. */
 static void delete_checked(struct entry *e, const struct oz_reply *reply)
 {
     bool ours = reply->rc == OZ_OK && reply->stat.owner == oz_session_id(e->locks->session);
 
     if (ours && oz_session_connected(e->locks->session))
         delete_lock(e);
-    else if (ours) /* who knows what it is when we are connected again */
+    else if (ours) /* that may have changed when we are connected again */
         check_delete(e);
     else if (reply->rc == OZ_OK || reply->rc == OZ_NONODE)
         oz_entry_set_free(e);
@@ -82,7 +82,7 @@ static void deleted(struct entry *e, const struct oz_reply *reply)
     if (reply->rc == OZ_OK || reply->rc == OZ_NONODE)
         oz_entry_set_free(e);
     else if (reply->rc == OZ_UNKNOWN)
-        check_delete(e); /* never repeated blindly: it might hit the next holder's */
+        check_delete(e); /* not simply repeated: that could delete the next holder's */
     else
         oz_entry_later(e, OZ_RETRY_AFTER, check_delete);
 }
@@ -96,8 +96,7 @@ static void delete_lock(struct entry *e)
     oz_entry_submit(e, &request, oz_entry_path(e), deleted, check_delete);
 }
 
-/* For a lock that an operator may have ended without our knowledge, so that another has it now: it is looked at before
- * it is deleted. */
+/* Looks before it deletes: an operator may have ended the lock without our knowledge, and another may have it now. */
 static void delete_when_ours(struct entry *e)
 {
     oz_entry_stop(e);
@@ -106,8 +105,8 @@ static void delete_when_ours(struct entry *e)
     check_delete(e);
 }
 
-/* An operator's word arrives in the inbox that the znode names; and if it does not, the lock is not removed before our
- * lease is over. */
+/* Whether no operator can have removed the znode: he asks through the inbox that it names, and without an answer he
+ * waits until our lease is over. */
 static bool must_be_ours(const struct entry *e)
 {
     const struct oz_locks *locks = e->locks;
@@ -150,7 +149,7 @@ void oz_entry_remove_unknown(struct entry *e)
     }
 }
 
-/* ---- making it: nobody else wants it ---- */
+/* ---- making it ---- */
 
 static void dirs_made(void *owner, const struct oz_reply *reply)
 {
@@ -165,7 +164,7 @@ static void dirs_made(void *owner, const struct oz_reply *reply)
     oz_locks_unlock(locks);
 }
 
-/* The entry stays as long as this is under way: it is CREATING, which only a reply or the session's end changes. */
+/* The entry lives until the reply: it is CREATING, which only a reply or the end of the session changes. */
 static void make_dirs(struct entry *e)
 {
     char *dir = oz_entry_dir(e);
@@ -192,7 +191,7 @@ static void check_create(struct entry *e)
     oz_entry_read_again(e, create_checked, check_create);
 }
 
-/* Nodes that take turns meet at a lock that is just being given back: a look costs less than the queue. */
+/* The holder may just be giving it back, when nodes take turns: looking again costs less than the queue. */
 static void look_once(struct entry *e)
 {
     struct oz_request read = {.verb = OZ_STAT, .retry = true};
@@ -201,7 +200,7 @@ static void look_once(struct entry *e)
     oz_entry_submit(e, &read, oz_entry_path(e), create_checked, look_once);
 }
 
-/* What exists may still be our own, when the delete before it was lost with a connection. */
+/* OZ_EXISTS may be about our own znode, if the delete before this was lost with a connection. */
 static void created(struct entry *e, const struct oz_reply *reply)
 {
     switch (reply->rc) {

@@ -53,7 +53,7 @@ int64_t oz_incarnation(int32_t seq)
     return (int64_t)(uint32_t)seq;
 }
 
-bool oz_node_parse(const char *name, struct oz_node *node)
+static bool parse_name(const char *name, struct oz_node *node)
 {
     size_t prefix;
     int32_t seq;
@@ -87,7 +87,7 @@ int oz_view_parse(struct oz_view *view, const char *const *names, size_t count)
     if (!nodes)
         return -1;
     for (i = 0; i < count; i++)
-        if (oz_node_parse(names[i], &nodes[n]))
+        if (parse_name(names[i], &nodes[n]))
             n++;
     qsort(nodes, n, sizeof *nodes, compare_nodes);
     for (i = 0; i < n; i++)
@@ -186,8 +186,8 @@ static void tell_waiting(struct oz_membership *m)
     m->options.waiting(m->options.arg, m->former_text);
 }
 
-/* A process of this machine can be looked for. Anything else shows that it lives by writing its znode, which it does
- * six times per session timeout; one write may have been under way when it died, so two are asked for. */
+/* A process of this machine can be looked up. Any other is alive if it writes its znode, which it does six times per
+ * session timeout; one write may have been under way when it died, so it takes two. */
 static void former_read(void *owner, const struct oz_reply *reply)
 {
     struct oz_membership *m = owner;
@@ -302,7 +302,7 @@ static void list_read(void *owner, const struct oz_reply *reply)
     m->list_op = NULL;
     if (reply->rc == OZ_OK) {
         apply_list(m, reply);
-    } else if (reply->rc == OZ_NONODE) { /* nobody is there, not even we any more */
+    } else if (reply->rc == OZ_NONODE) { /* there are no members, and we are none any more */
         oz_watch_disarm(m->session, &m->list_watch);
         apply_list(m, reply);
         if (!m->id) { /* who only watches makes nothing, and so has to look again */

@@ -60,7 +60,7 @@ static void ignore(void *owner, const struct oz_reply *reply)
     (void)reply;
 }
 
-/* Without memory nothing is done: who asked asks again. */
+/* Out of memory, nothing is done: whoever asked will ask again. */
 static void finish_entry(struct oz_inbox *inbox, const char *name, char *answer)
 {
     char *path = oz_format("%s/%s", inbox->dir, name);
@@ -101,7 +101,7 @@ static void parent_created(void *owner, const struct oz_reply *reply)
     inbox->op = NULL;
     if (reply->rc == OZ_OK || reply->rc == OZ_EXISTS)
         create(inbox, false);
-    else if (reply->rc == OZ_NONODE) /* what is above was removed: who joins again makes it */
+    else if (reply->rc == OZ_NONODE) /* the root was removed: it is created when a node joins again */
         list_later(inbox);
 }
 
@@ -171,9 +171,20 @@ static void open_dir(void *arg)
         oz_timer_set(oz_session_timers(inbox->session), &inbox->retry, oz_now() + 100 * OZ_MS, open_dir, inbox);
 }
 
+/* Forgets it, without the network. */
+static void reset(struct oz_inbox *inbox)
+{
+    oz_watch_disarm(inbox->session, &inbox->watch);
+    oz_timer_clear(oz_session_timers(inbox->session), &inbox->retry);
+    oz_op_detach(inbox->op);
+    inbox->op = NULL;
+    free(inbox->dir);
+    inbox->dir = NULL;
+}
+
 void oz_inbox_open(struct oz_inbox *inbox, const char *member)
 {
-    oz_inbox_reset(inbox);
+    reset(inbox);
     snprintf(inbox->member, sizeof inbox->member, "%s", member);
     open_dir(inbox);
 }
@@ -184,21 +195,11 @@ void oz_inbox_look(struct oz_inbox *inbox)
         changed(inbox);
 }
 
-void oz_inbox_reset(struct oz_inbox *inbox)
-{
-    oz_watch_disarm(inbox->session, &inbox->watch);
-    oz_timer_clear(oz_session_timers(inbox->session), &inbox->retry);
-    oz_op_detach(inbox->op);
-    inbox->op = NULL;
-    free(inbox->dir);
-    inbox->dir = NULL;
-}
-
 void oz_inbox_remove(struct oz_inbox *inbox)
 {
     if (inbox->dir && oz_session_connected(inbox->session))
-        oz_erase(inbox->session, inbox->dir); /* an entry in it: its maker or the master removes both */
-    oz_inbox_reset(inbox);
+        oz_erase(inbox->session, inbox->dir); /* if there is still a request in it, the master removes both */
+    reset(inbox);
 }
 
 void oz_inbox_free(struct oz_inbox *inbox)
@@ -225,7 +226,7 @@ static void free_dead(struct dead *dead)
     free(dead);
 }
 
-/* The entries were ephemeral znodes of others, which may be waiting still: they look elsewhere when theirs is gone. */
+/* The entries are ephemeral znodes of others, which may still wait: when theirs is gone they look again. */
 static void emptied(void *owner, const struct oz_reply *reply)
 {
     struct dead *dead = owner;
@@ -252,8 +253,8 @@ static void looked_for(void *owner, const struct oz_reply *reply)
         free_dead(dead);
 }
 
-/* A member makes its inbox after its own znode: whoever sees the one and then not the other sees a dead one's. What
- * finds no memory is left to the next sweep. */
+/* A member creates its inbox after its own znode: an inbox whose member znode is gone afterwards is a dead one's. Out
+ * of memory, it is left to the next sweep. */
 static void look_for(struct oz_session *s, const char *root, const char *name)
 {
     struct dead *dead = oz_alloc(sizeof *dead);

@@ -62,7 +62,7 @@ static void finish(struct oz_seat *seat, enum oz_rc rc)
     destroy(seat);
 }
 
-/* Nobody wants it any more, and there is no memory to find out what became of it: ending the session is certain. */
+/* Nobody wants it any more, and there is no memory to find out whether it exists: the end of the session removes it. */
 static void abandon(struct oz_seat *seat, void (*what)(void *))
 {
     if (what == search || what == look)
@@ -153,7 +153,7 @@ static void create(void *arg)
     free(path);
 }
 
-/* Is the candidate ours? The first that is becomes the seat, a second one goes. */
+/* The first candidate that is ours becomes the seat; a second one is deleted. */
 static void looked(void *owner, const struct oz_reply *reply)
 {
     struct oz_seat *seat = owner;
@@ -335,7 +335,7 @@ struct oz_seat *oz_seat_leave(struct oz_seat *seat)
     if (!seat)
         return NULL;
     seat->cb = NULL;
-    if (!seat->done) { /* its outcome is still open; it sees to itself */
+    if (!seat->done) { /* it is dealt with when its outcome is known */
         if (seat->retry.armed)
             abandon(seat, seat->retry.fire);
         return NULL;

@@ -38,7 +38,7 @@ struct oz_neighbours oz_seat_neighbours(const struct oz_seat *seat, const char *
  * goes as soon as it is certain that it exists. NULL does nothing. Returns NULL, for the caller's pointer. */
 struct oz_seat *oz_seat_leave(struct oz_seat *seat);
 
-/* Like oz_seat_leave(), but the znode is dealt with by somebody else, or gone. */
+/* Like oz_seat_leave(), but leaves the znode alone: it is gone, or the caller deletes it. */
 struct oz_seat *oz_seat_forget(struct oz_seat *seat);
 
 #endif
