@@ -111,7 +111,7 @@ static inline bool oz_entry_unwanted(const struct entry *e)
     return !e->effort || oz_list_empty(&e->effort->waiting);
 }
 
-/* Whether others may wait for the lock: they said so, now or a moment ago, or had no inbox in which to say so. */
+/* Whether others may wait for the lock: they said so, or did a moment ago, or there was no inbox to say so in. */
 static inline bool oz_entry_others_may_wait(const struct entry *e, int64_t now)
 {
     return e->wanted || e->shared_until > now || !e->locks->inbox[0] || e->inbox_turn != e->locks->inbox_turn;
