@@ -45,7 +45,7 @@ for layer in $layers; do
 done >"$tmp/found"
 report 'no layer includes one above it'
 
-# grant, lock, lock_entry and lock_wait are one recipe; process tells what a member znode speaks of.
+# grant, lock and every lock_… are one recipe; process tells what a member znode speaks of.
 for file in src/recipe/*.[ch]; do
     own=$(basename "$file" | sed 's/\..*//; s/^grant$/lock/; s/^lock_.*/lock/')
     sed -n 's/^#include "recipe\/\([^"]*\)\.h".*/\1/p' "$file" | while read -r other; do

@@ -45,7 +45,7 @@ byte next_seat;
 bool session[N] = true;
 bool inbox[N]; /* others want the lock */
 
-/* The processes; the states are those of lock.c and lock_wait.c, with QUEUED and DELETING taken apart. */
+/* The processes; the states are those of lock_entry.h, with QUEUED and DELETING taken apart. */
 #define FREE 0
 #define CREATING 1
 #define CHECK_CREATE 2

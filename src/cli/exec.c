@@ -52,8 +52,8 @@ static const char help[] =
     "                         (default 5000)\n"
     "\n"
     "COMMAND has the lock's fencing token in ODEZK_FENCING_TOKEN and KEY in ODEZK_LOCK_KEY.\n"
-    "Exit code 75: another held the lock all the time; 1: COMMAND was ended because the lock was\n"
-    "lost; 126, 127: COMMAND could not be run, was not found.\n";
+    "Exit code 75: another process still held the lock after the wait; 1: COMMAND was ended because\n"
+    "the lock was lost; 126, 127: COMMAND could not be run, was not found.\n";
 
 static const struct option own[] = {{"lock", required_argument, NULL, 'l'},
                                     {"space", required_argument, NULL, 's'},

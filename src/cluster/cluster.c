@@ -549,8 +549,8 @@ static int join_result(odezk_cluster *c, int timeout_ms)
     if (c->state != ODEZK_SESSION_CONNECTED)
         return oz_fail(ODEZK_EUNREACHABLE, "no ZooKeeper server answered within %d ms", timeout_ms);
     if (c->waits_for[0])
-        return oz_fail(ODEZK_ETIMEDOUT, "after %d ms the former life of %s (%s) has not ended yet", timeout_ms, c->id,
-                       c->waits_for);
+        return oz_fail(ODEZK_ETIMEDOUT, "after %d ms the previous process with id %s (%s) still has a session",
+                       timeout_ms, c->id, c->waits_for);
     return oz_fail(ODEZK_ETIMEDOUT, "not joined after %d ms", timeout_ms);
 }
 

@@ -22,11 +22,8 @@ struct keyed_grant {
 
 static struct oz_keyed *find(odezk_cluster *c, const char *space, const char *key)
 {
-    char name[64 + 1 + ODEZK_LOCK_KEY_MAX + 1];
-    struct oz_map_node *node;
+    struct oz_map_node *node = oz_map_find_parts(&c->keyed, space, key);
 
-    strcpy(stpcpy(stpcpy(name, space), "/"), key);
-    node = oz_map_find(&c->keyed, name);
     return node ? oz_container(node, struct oz_keyed, node) : NULL;
 }
 

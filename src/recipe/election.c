@@ -5,7 +5,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "znode/fields.h"
-#include "znode/names.h"
+#include "znode/paths.h"
 #include "znode/seat.h"
 #include "znode/tree.h"
 
@@ -18,13 +18,12 @@
 struct oz_election {
     struct oz_election_options options;
     struct oz_session *session;
-    char *root, *dir, *leader_path;
+    char *dir, *leader_path;
     char id[65];
     int64_t incarnation;
     bool candidate;
 
     struct oz_seat *seat;
-    bool seated;
     unsigned seats;             /* how many were asked for: no two have the same name */
     struct oz_op *op;           /* the list, or the publication, under way */
     struct oz_watch seat_watch; /* of the candidate before us; of our own seat while master */
@@ -89,7 +88,7 @@ static void leader_made(void *owner, const struct oz_reply *reply)
     e->leader_again = reply->rc == OZ_OK || reply->rc == OZ_EXISTS;
     if (e->leader_again)
         read_leader(e);
-    else if (reply->rc != OZ_GONE) /* the root is missing: whoever makes the members' directory makes it */
+    else if (reply->rc != OZ_GONE) /* the root is missing: it is created with the members' directory */
         oz_timer_set(oz_session_timers(e->session), &e->leader_retry, oz_now() + 100 * OZ_MS, leader_changed, e);
 }
 
@@ -118,7 +117,7 @@ static void leader_read(void *owner, const struct oz_reply *reply)
         oz_leader_parse(&leader, reply->data);
         e->leader = leader;
         e->options.leader(e->options.arg, &leader);
-        if (e->master && leader.epoch != e->epoch && !e->op) /* removed or overwritten by a foreign hand */
+        if (e->master && leader.epoch != e->epoch && !e->op) /* somebody else removed or overwrote it */
             publish(e);
         read_leader(e);
     }
@@ -148,7 +147,7 @@ void oz_election_watch(struct oz_election *e)
 
 int64_t oz_election_epoch(const struct oz_election *e)
 {
-    /* In this order: a lease that was prolonged past a lapse shows a mastership that was ended before. */
+    /* In this order: `held` is cleared before the lease is prolonged after a lapse. */
     int64_t end = oz_session_lease_end(e->session);
     int64_t held = atomic_load_explicit(&e->held, memory_order_acquire);
 
@@ -210,8 +209,8 @@ static void abdicated(void *owner, const struct oz_reply *reply)
     free(a);
 }
 
-/* Deletes the seat and the entry in `leader` together, so that nobody takes the one for the other's successor. Done
- * twice it fails as a whole, as the seat is gone. */
+/* Deletes the seat and empties `leader` in one step: of two, the second could erase what the successor wrote. Repeated,
+ * it fails as a whole, as the seat is gone. */
 static void abdicate(struct oz_election *e)
 {
     const char *path = oz_seat_path(e->seat);
@@ -227,19 +226,17 @@ static void abdicate(struct oz_election *e)
         free(a);
         oz_erase(e->session, path);
     }
-    oz_seat_forget(e->seat);
+    e->seat = oz_seat_forget(e->seat);
 }
 
 /* Gives the seat up, whether it was the master's or one in the queue. */
 static void leave_seat(struct oz_election *e, bool was_master)
 {
     stop_waiting(e);
-    if (e->seated && was_master)
+    if (was_master && oz_seat_taken(e->seat))
         abdicate(e);
     else
-        oz_seat_leave(e->seat);
-    e->seat = NULL;
-    e->seated = false;
+        e->seat = oz_seat_leave(e->seat);
 }
 
 static void seat_removed(struct oz_election *e)
@@ -247,9 +244,7 @@ static void seat_removed(struct oz_election *e)
     oz_warn("election", "the election znode %s was removed", oz_seat_path(e->seat));
     stop_waiting(e);
     end_mastership(e, "removed");
-    oz_seat_forget(e->seat);
-    e->seat = NULL;
-    e->seated = false;
+    e->seat = oz_seat_forget(e->seat);
     step(e);
 }
 
@@ -282,7 +277,7 @@ static void published(void *owner, const struct oz_reply *reply)
     e->op = NULL;
     if (reply->rc == OZ_OK) {
         if (e->master || !oz_session_granting(e->session))
-            return; /* the lease comes back first; then all is looked at again */
+            return; /* all is looked at again when the lease is back */
         begin_mastership(e);
         own_seat_changed(e);
     } else if (reply->rc == OZ_NONODE && reply->failed == 0) {
@@ -294,7 +289,7 @@ static void published(void *owner, const struct oz_reply *reply)
     }
 }
 
-/* Says who is master before claiming it, so that nobody finds a claim of which `leader` knows nothing. */
+/* Writes `leader` before the mastership begins, so that nobody is master without being named there. */
 static void publish(struct oz_election *e)
 {
     char *text = leader_text(e);
@@ -344,32 +339,10 @@ static void watch_predecessor(struct oz_election *e, const char *name)
     free(path);
 }
 
-/* Whoever sits directly before us; NULL when nobody does. `here` tells whether our own seat is in the list. */
-static const char *find_predecessor(const struct oz_election *e, const struct oz_reply *list, bool *here)
-{
-    const char *before = NULL;
-    int32_t seq, best = 0;
-    size_t i, prefix;
-
-    *here = false;
-    for (i = 0; i < list->count; i++) {
-        if (!oz_name_split(list->names[i], &prefix, &seq))
-            continue;
-        if (strcmp(list->names[i], oz_seat_name(e->seat)) == 0)
-            *here = true;
-        else if (oz_seq_compare(seq, oz_seat_seq(e->seat)) < 0 && (!before || oz_seq_compare(seq, best) > 0)) {
-            before = list->names[i];
-            best = seq;
-        }
-    }
-    return before;
-}
-
 static void candidates_read(void *owner, const struct oz_reply *reply)
 {
     struct oz_election *e = owner;
-    const char *before;
-    bool here;
+    struct oz_neighbours n;
 
     e->op = NULL;
     if (reply->rc == OZ_GONE)
@@ -378,11 +351,11 @@ static void candidates_read(void *owner, const struct oz_reply *reply)
         later(e);
         return;
     }
-    before = find_predecessor(e, reply, &here);
-    if (!here)
+    n = oz_seat_neighbours(e->seat, reply->names, reply->count, NULL);
+    if (!n.here)
         seat_removed(e);
-    else if (before)
-        watch_predecessor(e, before);
+    else if (n.before)
+        watch_predecessor(e, n.before);
     else
         publish(e);
 }
@@ -392,12 +365,10 @@ static void seat_taken(void *owner, struct oz_seat *seat, enum oz_rc rc)
     struct oz_election *e = owner;
 
     if (rc == OZ_OK) {
-        e->seated = true;
         step(e);
         return;
     }
-    oz_seat_forget(seat);
-    e->seat = NULL;
+    e->seat = oz_seat_forget(seat);
     if (rc != OZ_GONE) {
         oz_warn("election", "cannot make a znode below %s: %s", e->dir, oz_rc_name(rc));
         later(e);
@@ -413,7 +384,7 @@ static bool take_seat(struct oz_election *e)
     return e->seat != NULL;
 }
 
-/* Does the next thing that is missing on the way to a mastership. */
+/* Does the next thing that is missing for a mastership. */
 static void step(void *arg)
 {
     struct oz_election *e = arg;
@@ -424,7 +395,7 @@ static void step(void *arg)
         return;
     if (!e->seat)
         good = take_seat(e);
-    else if (e->seated && !e->op && !e->seat_watch.path) {
+    else if (oz_seat_taken(e->seat) && !e->op && !e->seat_watch.path) {
         e->op = oz_submit(e->session, &list, candidates_read, e);
         good = e->op != NULL;
     }
@@ -457,9 +428,7 @@ static void session_event(void *self, enum oz_session_event event)
     case OZ_DOWN:
         stop_waiting(e);
         end_mastership(e, "session");
-        oz_seat_forget(e->seat);
-        e->seat = NULL;
-        e->seated = false;
+        e->seat = oz_seat_forget(e->seat);
         oz_op_detach(e->leader_op);
         e->leader_op = NULL;
         oz_timer_clear(oz_session_timers(e->session), &e->leader_retry);
@@ -504,10 +473,9 @@ struct oz_election *oz_election_new(const struct oz_election_options *options)
         return NULL;
     e->options = *options;
     e->session = options->session;
-    e->root = oz_strdup(options->root);
-    e->dir = oz_format("%s/election", options->root);
-    e->leader_path = oz_format("%s/leader", options->root);
-    if (!e->root || !e->dir || !e->leader_path) {
+    e->dir = oz_path_election(options->root);
+    e->leader_path = oz_path_leader(options->root);
+    if (!e->dir || !e->leader_path) {
         oz_election_free(e);
         return NULL;
     }
@@ -520,7 +488,6 @@ void oz_election_free(struct oz_election *e)
     if (!e)
         return;
     oz_seat_forget(e->seat);
-    free(e->root);
     free(e->dir);
     free(e->leader_path);
     free(e);

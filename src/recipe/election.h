@@ -1,5 +1,5 @@
 /* Election: the candidate whose znode below election/ is the oldest is master, as long as its lease holds. Each watches
- * the one before it only. Who is master stands in `leader`, which everybody watches. */
+ * only the one before it. The znode `leader` says who is master, and everybody watches it. */
 #ifndef OZ_ELECTION_H
 #define OZ_ELECTION_H
 
@@ -20,7 +20,7 @@ void oz_leader_parse(struct oz_leader *leader, const char *text);
 struct oz_election_options {
     struct oz_session *session;
     const char *root; /* copied */
-    bool make;        /* `leader` is made when it is missing; who only watches makes nothing */
+    bool make;        /* create `leader` when it is missing; those that only watch create nothing */
     /* This node's mastership began or ended; reason is NULL when it began. */
     void (*mastership)(void *arg, bool held, int64_t epoch, const char *reason);
     /* `leader` was read and says something new. */
@@ -33,9 +33,9 @@ struct oz_election *oz_election_new(const struct oz_election_options *options);
 void oz_election_watch(struct oz_election *e);
 /* Makes this node a candidate under the name of its member znode. */
 void oz_election_enter(struct oz_election *e, const char *id, int64_t incarnation);
-/* Candidate no longer; a mastership ends for this reason. */
+/* It is no candidate any more; a mastership ends for this reason. */
 void oz_election_withdraw(struct oz_election *e, const char *reason);
-/* Gives up a mastership, to queue again behind all others. */
+/* Gives up a mastership, and queues again behind all others. */
 void oz_election_resign(struct oz_election *e);
 /* The epoch of this node's mastership, 0 when it is not master at this moment. Any thread. */
 int64_t oz_election_epoch(const struct oz_election *e);

@@ -242,8 +242,8 @@ static void silence(odezk_lock *lock)
         pthread_cond_wait(&lock->grants->told, &lock->grants->lock);
 }
 
-/* With the mutex held. The clock is a good part of what a sticky lock costs: `now` is 0 for who does not ask how it
- * went. */
+/* With the mutex held. `now` is 0 when the caller does not need the result: reading the clock is a large part of the
+ * cost of a sticky lock. */
 static int release(odezk_lock *lock, int64_t now)
 {
     int rc = lock->state == OZ_GRANT_VALID ? ODEZK_OK : lock->state == OZ_GRANT_LOST ? ODEZK_ELOST : ODEZK_ENOTHELD;
@@ -280,7 +280,7 @@ void odezk_lock_free(odezk_lock *lock)
     if (!lock)
         return;
     if (foreign(lock))
-        return; /* its memory is the parent's business; its mutex may be held for ever here */
+        return; /* the mutex may stay locked for ever in this process */
     pthread_mutex_lock(&lock->grants->lock);
     release(lock, 0);
     drop_ref(lock);

@@ -1,5 +1,5 @@
-/* What a program holds of a lock: grants, and attempts to get one. They may outlive the cluster handle, and any thread
- * may use them; the lock recipe (lock.c) belongs to the dispatcher. This is where the two meet. */
+/* What a program has of a lock: grants, and attempts to get one. They may outlive the cluster handle, and any thread
+ * may use them, while the lock recipe (lock.c) runs on the dispatcher. */
 #ifndef OZ_GRANT_H
 #define OZ_GRANT_H
 
@@ -9,8 +9,8 @@
 #include <odezk/lock.h>
 #include <pthread.h>
 
-/* What all grants of a handle share. Its mutex also guards all of the lock recipe: so a lock that this process has
- * already can be granted by the calling thread itself. */
+/* What all grants of a handle share. Its mutex also guards the whole lock recipe, so that the calling thread itself
+ * can grant a lock which this process has already. */
 struct oz_grants {
     pthread_mutex_t lock;
     pthread_cond_t told; /* a lost callback has returned */
@@ -60,6 +60,9 @@ void oz_grant_unref(odezk_lock *lock);
 
 /* ---- attempts ---- */
 
+struct oz_locks;
+struct entry;
+
 struct odezk_lock_request {
     struct oz_grants *grants;
     struct oz_list link; /* in its entry's queue; the dispatcher's */
@@ -70,7 +73,8 @@ struct odezk_lock_request {
     bool cancelling;          /* under grants->lock */
     bool done;                /* the dispatcher's */
     bool waiting;             /* the dispatcher's: it is known that another holds the lock */
-    void *locks, *entry;      /* the dispatcher's */
+    struct oz_locks *locks;   /* whose attempt it is */
+    struct entry *entry;      /* the dispatcher's */
     char *space, *key;
     int wait_ms;
     /* How it ends: a callback on the caller, or a thread that waits. */

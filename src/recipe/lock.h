@@ -1,6 +1,6 @@
-/* Locks: an ephemeral znode at the key's own path is the lock. Whoever finds it taken waits in a queue beside it, where
- * each watches the one before, and the first the lock itself. A released lock that nobody else wants stays with
- * the node ("sticky"): taking it again needs no server. Who wants it asks through the holder's inbox. */
+/* Locks: an ephemeral znode at the key's own path is the lock. A node that finds it taken waits in a queue beside it:
+ * each watches the one before it, and the first one the lock. A released lock that nobody else wants stays with
+ * the node ("sticky"): taking it again needs no server. A node that wants it asks through the holder's inbox. */
 #ifndef OZ_LOCK_H
 #define OZ_LOCK_H
 

@@ -1,10 +1,9 @@
-/* How a lock is come by that another holds: by asking the holder, and by waiting in the queue. */
+/* Getting a lock that another node holds: asking the holder, and waiting in the queue. */
 #include "recipe/lock_entry.h"
 
 #include "base/clock.h"
 #include "base/mem.h"
 #include "znode/fields.h"
-#include "znode/names.h"
 #include "znode/tree.h"
 
 #include <inttypes.h>
@@ -12,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RETRY_AFTER (100 * OZ_MS)
+#define ANSWER_WITHIN_MS 250 /* a holder that lives answers a request within a few round trips */
 #define ASK_AGAIN OZ_SECOND
 
 static bool is_ours(const struct entry *e, const struct oz_reply *reply)
@@ -22,17 +21,24 @@ static bool is_ours(const struct entry *e, const struct oz_reply *reply)
 
 /* ---- asking the holder ---- */
 
+/* Whether nobody here waits for long. Then the holder is asked, but only once. */
+static bool may_ask(const struct entry *e)
+{
+    const struct oz_list *node;
+
+    oz_list_each(node, &e->effort->waiting)
+        if (oz_container(node, odezk_lock_request, link)->wait_ms > ANSWER_WITHIN_MS)
+            return false;
+    return !oz_entry_unwanted(e) && !e->effort->second_look;
+}
+
 /* Where the holder of a lock is asked for it; NULL when it takes no requests, or out of memory. */
 static char *request_path(const struct entry *e, const char *data)
 {
-    char inbox[80], *encoded, *path = NULL;
+    char inbox[80];
 
     oz_field_copy(data, "inbox", inbox, sizeof inbox);
-    encoded = inbox[0] ? oz_entry_encoded(e) : NULL;
-    if (encoded)
-        path = oz_format("%s/inbox/%s/%.*s:%s", e->locks->root, inbox, (int)e->space, e->name, encoded);
-    free(encoded);
-    return path;
+    return inbox[0] ? oz_entry_request_path(e, inbox) : NULL;
 }
 
 static void take_back_request(struct entry *e)
@@ -48,13 +54,13 @@ static void take_back_request(struct entry *e)
 
 static void refuse_the_impatient(struct entry *e)
 {
-    e->effort->second_look = true; /* who waits a little does that in the queue: it is not asked over and over */
+    e->effort->second_look = true; /* it is not asked again: attempts that wait a little go to the queue */
     take_back_request(e);
     oz_entry_others_hold(e);
     oz_entry_set_free(e);
 }
 
-/* The holder took our request out of its inbox: if it gave the lock up, it is there to be taken. */
+/* The holder took our request out of its inbox: it may have given the lock up. */
 static void answered(struct entry *e)
 {
     struct effort *f = e->effort;
@@ -73,7 +79,7 @@ static void request_read(struct entry *e, const struct oz_reply *reply)
     if (reply->rc == OZ_NONODE || !e->effort->watch.path)
         answered(e);
     else if (reply->rc == OZ_OK)
-        oz_entry_later(e, OZ_ANSWER_WITHIN_MS * OZ_MS, refuse_the_impatient);
+        oz_entry_later(e, ANSWER_WITHIN_MS * OZ_MS, refuse_the_impatient);
     else
         refuse_the_impatient(e);
 }
@@ -87,7 +93,7 @@ static void requested(struct entry *e, const struct oz_reply *reply)
 {
     if (reply->rc == OZ_OK || reply->rc == OZ_EXISTS)
         watch_request(e);
-    else if (reply->rc == OZ_NONODE) /* it takes requests no more: it is leaving */
+    else if (reply->rc == OZ_NONODE) /* the inbox is gone: the holder is leaving */
         answered(e);
     else
         refuse_the_impatient(e);
@@ -117,12 +123,23 @@ static void holder_read(struct entry *e, const struct oz_reply *reply)
     }
 }
 
-void oz_entry_ask(struct entry *e)
+static void ask(struct entry *e)
 {
     struct oz_request request = {.verb = OZ_GET, .retry = true};
 
     e->state = ASKING;
-    oz_entry_submit(e, &request, oz_entry_path(e), holder_read, oz_entry_ask);
+    oz_entry_submit(e, &request, oz_entry_path(e), holder_read, ask);
+}
+
+void oz_entry_found_taken(struct entry *e)
+{
+    oz_entry_met_others(e, oz_now());
+    if (may_ask(e)) {
+        ask(e);
+    } else {
+        oz_entry_others_hold(e);
+        oz_entry_set_free(e);
+    }
 }
 
 /* ---- the queue ---- */
@@ -136,21 +153,11 @@ void oz_entry_leave_queue(struct entry *e)
 
     oz_entry_stop(e);
     take_back_request(e);
-    oz_seat_leave(f->seat);
-    f->seat = NULL;
-    f->seated = false;
+    f->seat = oz_seat_leave(f->seat);
 }
 
-static void seat_gone(struct entry *e)
-{
-    struct effort *f = e->effort;
-
-    oz_seat_forget(f->seat);
-    f->seat = NULL;
-    f->seated = false;
-}
-
-/* Our seat is not in the list. Should the list be older than the seat, nobody must wait behind it for ever. */
+/* Our seat is not in the list. The list may be older than the seat, so the seat is given up: others may wait behind it.
+ */
 static void start_again(struct entry *e)
 {
     oz_entry_leave_queue(e);
@@ -160,16 +167,16 @@ static void start_again(struct entry *e)
 static void taken_checked(struct entry *e, const struct oz_reply *reply)
 {
     if (reply->rc == OZ_OK && is_ours(e, reply)) {
-        seat_gone(e);
-        e->turns = 0;
+        e->effort->seat = oz_seat_forget(e->effort->seat);
+        e->grants_while_wanted = 0;
         oz_entry_hold(e, reply->stat.czxid);
-    } else { /* removed by a foreign hand in between */
+    } else { /* somebody removed it in between */
         e->state = QUEUED;
         read_queue(e);
     }
 }
 
-/* A multi does not tell the czxid. */
+/* The reply to a multi has no czxid. */
 static void check_taken(struct entry *e)
 {
     struct oz_request request = {.verb = OZ_STAT, .retry = true};
@@ -192,7 +199,7 @@ static void taken(struct entry *e, const struct oz_reply *reply)
         if (reply->rc == OZ_EXISTS)
             look_at_lock(e);
         else
-            oz_entry_later(e, RETRY_AFTER, look_at_lock);
+            oz_entry_later(e, OZ_RETRY_AFTER, look_at_lock);
     }
 }
 
@@ -211,7 +218,7 @@ static void take_lock(struct entry *e)
         oz_entry_submit(e, &request, oz_strdup(path), taken, take_lock);
     } else {
         e->state = QUEUED;
-        oz_entry_later(e, RETRY_AFTER, look_at_lock);
+        oz_entry_later(e, OZ_RETRY_AFTER, look_at_lock);
     }
     free(path);
 }
@@ -227,13 +234,13 @@ static void asked(void *owner, const struct oz_reply *reply)
 {
     struct entry *e = owner;
 
-    (void)reply; /* what becomes of it shows at the lock itself */
-    pthread_mutex_lock(&e->locks->grants->lock);
+    (void)reply; /* the watch of the lock tells what comes of it */
+    oz_locks_lock(e->locks);
     e->effort->ask_op = NULL;
-    pthread_mutex_unlock(&e->locks->grants->lock);
+    oz_locks_unlock(e->locks);
 }
 
-/* Asks each holder once, and again after a while: a request may be lost with an inbox. */
+/* Asks each holder once, and again after a while, as a request may get lost together with an inbox. */
 static void ask_holder(struct entry *e, const struct oz_reply *lock)
 {
     struct oz_request request = {.verb = OZ_CREATE, .flags = OZ_EPHEMERAL, .retry = true};
@@ -251,12 +258,17 @@ static void ask_holder(struct entry *e, const struct oz_reply *lock)
         oz_entry_later(e, ASK_AGAIN, ask_again);
 }
 
+static void found_ours(struct entry *e, const struct oz_reply *reply)
+{
+    oz_entry_leave_queue(e);
+    e->grants_while_wanted = 0;
+    oz_entry_hold_found(e, reply->stat.czxid);
+}
+
 static void lock_read(struct entry *e, const struct oz_reply *reply)
 {
     if (reply->rc == OZ_OK && is_ours(e, reply)) {
-        oz_entry_leave_queue(e);
-        e->turns = 0;
-        oz_entry_hold_found(e, reply->stat.czxid);
+        found_ours(e, reply);
         return;
     }
     e->state = QUEUED;
@@ -265,19 +277,19 @@ static void lock_read(struct entry *e, const struct oz_reply *reply)
     } else if (reply->rc == OZ_NONODE) {
         oz_entry_stop(e);
         take_lock(e);
-    } else if (reply->rc == OZ_OK && oz_entry_may_ask(e)) {
+    } else if (reply->rc == OZ_OK && may_ask(e)) {
         oz_entry_leave_queue(e);
-        oz_entry_ask(e);
+        ask(e);
     } else if (reply->rc == OZ_OK) {
         oz_entry_others_hold(e);
         if (oz_entry_unwanted(e))
             oz_entry_step(e);
-        else if (!e->effort->watch.path) /* it changed while the reply was under way */
+        else if (!e->effort->watch.path) /* the lock changed while the reply was under way */
             look_at_lock(e);
         else
             ask_holder(e, reply);
     } else {
-        oz_entry_later(e, RETRY_AFTER, look_at_lock);
+        oz_entry_later(e, OZ_RETRY_AFTER, look_at_lock);
     }
 }
 
@@ -286,17 +298,15 @@ static void doubt_answered(void *owner, const struct oz_reply *reply)
     struct entry *e = owner;
     struct oz_locks *locks = e->locks;
 
-    pthread_mutex_lock(&locks->grants->lock);
+    oz_locks_lock(locks);
     e->effort->ask_op = NULL;
     if (reply->rc == OZ_OK && is_ours(e, reply) && e->state == QUEUED) {
-        oz_entry_leave_queue(e);
-        e->turns = 0;
-        oz_entry_hold_found(e, reply->stat.czxid);
+        found_ours(e, reply);
     }
-    pthread_mutex_unlock(&locks->grants->lock);
+    oz_locks_unlock(locks);
 }
 
-/* The first in the queue has the lock itself in view, and asks its holder. */
+/* It is the first in the queue that asks: it looks at the lock, and takes our session for the holder's. */
 void oz_entry_doubt(struct entry *e)
 {
     struct oz_request request = {.verb = OZ_STAT, .retry = true};
@@ -326,7 +336,7 @@ static void predecessor_read(struct entry *e, const struct oz_reply *reply)
     if (reply->rc == OZ_NONODE)
         read_queue(e);
     else if (reply->rc != OZ_OK)
-        oz_entry_later(e, RETRY_AFTER, read_queue);
+        oz_entry_later(e, OZ_RETRY_AFTER, read_queue);
 }
 
 static void wait_behind(struct entry *e, const char *name)
@@ -345,49 +355,19 @@ static void wait_behind(struct entry *e, const char *name)
     oz_entry_submit_watch(e, path, predecessor_read, read_queue, read_queue);
 }
 
-struct neighbours {
-    const char *before; /* the seat directly before ours; NULL when ours is the first */
-    bool here;          /* ours is in the list */
-    bool behind;        /* and others after it */
-};
-
-static struct neighbours find_neighbours(const struct entry *e, const char *encoded, const struct oz_reply *list)
-{
-    const struct oz_seat *seat = e->effort->seat;
-    struct neighbours n = {0};
-    size_t key = strlen(encoded), prefix, i;
-    int32_t seq, best = 0;
-
-    for (i = 0; i < list->count; i++) {
-        const char *name = list->names[i];
-
-        if (strncmp(name, encoded, key) != 0 || name[key] != '#' || !oz_name_split(name, &prefix, &seq))
-            continue;
-        if (strcmp(name, oz_seat_name(seat)) == 0) {
-            n.here = true;
-        } else if (oz_seq_compare(seq, oz_seat_seq(seat)) > 0) {
-            n.behind = true;
-        } else if (!n.before || oz_seq_compare(seq, best) > 0) {
-            n.before = name;
-            best = seq;
-        }
-    }
-    return n;
-}
-
 static void queue_read(struct entry *e, const struct oz_reply *reply)
 {
-    struct neighbours n;
+    struct oz_neighbours n;
     char *encoded;
 
-    if (!e->effort->seated)
+    if (!oz_seat_taken(e->effort->seat))
         return; /* the seat was not there at once: it will be looked for again */
     encoded = reply->rc == OZ_OK ? oz_entry_encoded(e) : NULL;
     if (!encoded) {
-        oz_entry_later(e, RETRY_AFTER, read_queue);
+        oz_entry_later(e, OZ_RETRY_AFTER, read_queue);
         return;
     }
-    n = find_neighbours(e, encoded, reply);
+    n = oz_seat_neighbours(e->effort->seat, reply->names, reply->count, encoded);
     if (!n.here)
         start_again(e);
     else if (n.before)
@@ -411,17 +391,15 @@ static void seat_taken(void *owner, struct oz_seat *seat, enum oz_rc rc)
     struct entry *e = owner;
     struct oz_locks *locks = e->locks;
 
-    pthread_mutex_lock(&locks->grants->lock);
+    oz_locks_lock(locks);
     if (rc == OZ_OK) {
-        e->effort->seated = true;
         if (!e->effort->op) /* otherwise a list that was sent behind the seat's create is under way */
             read_queue(e);
     } else if (rc != OZ_GONE) {
-        oz_seat_forget(seat);
-        e->effort->seat = NULL;
+        e->effort->seat = oz_seat_forget(seat);
         oz_entry_give_up(e, rc);
     }
-    pthread_mutex_unlock(&locks->grants->lock);
+    oz_locks_unlock(locks);
 }
 
 void oz_entry_queue(struct entry *e)
@@ -439,7 +417,7 @@ void oz_entry_queue(struct entry *e)
     if (f->seat)
         read_queue(e); /* in the same flight */
     else
-        oz_entry_later(e, RETRY_AFTER, oz_entry_queue);
+        oz_entry_later(e, OZ_RETRY_AFTER, oz_entry_queue);
     free(prefix);
     free(encoded);
     free(dir);

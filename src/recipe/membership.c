@@ -7,6 +7,7 @@
 #include "recipe/process.h"
 #include "znode/fields.h"
 #include "znode/names.h"
+#include "znode/paths.h"
 #include "znode/seat.h"
 
 #include <inttypes.h>
@@ -17,13 +18,12 @@
 struct oz_membership {
     struct oz_membership_options options;
     struct oz_session *session;
-    char *root, *dir, *id;
+    char *dir, *id;
     bool started, leaving, refused;
     struct oz_view view;
     bool ready;
 
     struct oz_seat *seat;
-    bool seated; /* the seat is taken */
     struct oz_op *list_op;
     bool list_seated; /* the list under way was asked for when the seat was taken already */
     bool list_again;
@@ -53,7 +53,7 @@ int64_t oz_incarnation(int32_t seq)
     return (int64_t)(uint32_t)seq;
 }
 
-bool oz_node_parse(const char *name, struct oz_node *node)
+static bool parse_name(const char *name, struct oz_node *node)
 {
     size_t prefix;
     int32_t seq;
@@ -87,7 +87,7 @@ int oz_view_parse(struct oz_view *view, const char *const *names, size_t count)
     if (!nodes)
         return -1;
     for (i = 0; i < count; i++)
-        if (oz_node_parse(names[i], &nodes[n]))
+        if (parse_name(names[i], &nodes[n]))
             n++;
     qsort(nodes, n, sizeof *nodes, compare_nodes);
     for (i = 0; i < n; i++)
@@ -143,7 +143,7 @@ static void tell_differences(struct oz_membership *m, const struct oz_view *old,
     }
 }
 
-/* ---- the former life of our id ---- */
+/* ---- the previous process with our id ---- */
 
 static void forget_former(struct oz_membership *m)
 {
@@ -161,9 +161,7 @@ static void refuse(struct oz_membership *m, int error, const char *why)
 {
     m->refused = true;
     forget_former(m);
-    oz_seat_leave(m->seat);
-    m->seat = NULL;
-    m->seated = false;
+    m->seat = oz_seat_leave(m->seat);
     m->options.refused(m->options.arg, error, why);
 }
 
@@ -184,12 +182,12 @@ static void former_changed(void *owner)
 
 static void tell_waiting(struct oz_membership *m)
 {
-    oz_info("member", "waiting for the former life of %s to end (%s)", m->id, m->former_text);
+    oz_info("member", "waiting for the previous process with id %s to end (%s)", m->id, m->former_text);
     m->options.waiting(m->options.arg, m->former_text);
 }
 
-/* A process of this machine can be looked for. Anything else shows that it lives by writing its znode, which it does
- * six times per session timeout; one write may have been under way when it died, so two are asked for. */
+/* A process of this machine can be looked up. Any other is alive if it writes its znode, which it does six times per
+ * session timeout; one write may have been under way when it died, so it takes two. */
 static void former_read(void *owner, const struct oz_reply *reply)
 {
     struct oz_membership *m = owner;
@@ -261,7 +259,7 @@ static void find_self(struct oz_membership *m, const struct oz_reply *reply)
 {
     const struct oz_node *self = oz_view_find(&m->view, m->id);
 
-    if (!m->seated)
+    if (!oz_seat_taken(m->seat))
         return;
     if (!listed(reply->names, reply->count, oz_seat_name(m->seat))) {
         if (!m->list_seated) { /* the list may be older than the seat */
@@ -269,9 +267,7 @@ static void find_self(struct oz_membership *m, const struct oz_reply *reply)
             return;
         }
         oz_warn("member", "the member znode %s was removed: joining again", oz_seat_path(m->seat));
-        oz_seat_forget(m->seat);
-        m->seat = NULL;
-        m->seated = false;
+        m->seat = oz_seat_forget(m->seat);
         become_unready(m);
     } else if (self && self->seq == oz_seat_seq(m->seat)) {
         become_ready(m, self);
@@ -306,7 +302,7 @@ static void list_read(void *owner, const struct oz_reply *reply)
     m->list_op = NULL;
     if (reply->rc == OZ_OK) {
         apply_list(m, reply);
-    } else if (reply->rc == OZ_NONODE) { /* nobody is there, not even we any more */
+    } else if (reply->rc == OZ_NONODE) { /* there are no members, and we are none any more */
         oz_watch_disarm(m->session, &m->list_watch);
         apply_list(m, reply);
         if (!m->id) { /* who only watches makes nothing, and so has to look again */
@@ -337,7 +333,7 @@ static bool read_list(struct oz_membership *m)
 
     if (!oz_watch_arm(m->session, &m->list_watch, m->dir, list_changed, m))
         return false;
-    m->list_seated = m->seated;
+    m->list_seated = oz_seat_taken(m->seat);
     m->list_op = oz_submit(m->session, &request, list_read, m);
     return m->list_op != NULL;
 }
@@ -349,7 +345,6 @@ static void seat_taken(void *owner, struct oz_seat *seat, enum oz_rc rc)
     if (rc == OZ_OK) {
         bool listing = m->list_op != NULL;
 
-        m->seated = true;
         oz_debug("member", "took %s", oz_seat_path(seat));
         if (!listing) /* otherwise the list under way was sent behind the create, and shows it */
             m->list_again = true;
@@ -358,8 +353,7 @@ static void seat_taken(void *owner, struct oz_seat *seat, enum oz_rc rc)
         step(m);
         return;
     }
-    oz_seat_forget(seat);
-    m->seat = NULL;
+    m->seat = oz_seat_forget(seat);
     if (rc != OZ_GONE) {
         char *why = oz_format("cannot make a znode below %s: %s", m->dir, oz_rc_name(rc));
 
@@ -416,9 +410,7 @@ static void session_event(void *self, enum oz_session_event event)
         step(m);
     } else if (event == OZ_DOWN) {
         forget_former(m);
-        oz_seat_forget(m->seat);
-        m->seat = NULL;
-        m->seated = false;
+        m->seat = oz_seat_forget(m->seat);
         oz_op_detach(m->list_op);
         m->list_op = NULL;
         oz_timer_clear(oz_session_timers(m->session), &m->retry);
@@ -431,7 +423,7 @@ static bool lease_write(void *arg, const char **path, const char **data)
 {
     struct oz_membership *m = arg;
 
-    if (!m->seated || !m->ready)
+    if (!oz_seat_taken(m->seat) || !m->ready)
         return false;
     *data = m->options.data(m->options.arg);
     snprintf(m->path, sizeof m->path, "%s", oz_seat_path(m->seat));
@@ -450,10 +442,9 @@ struct oz_membership *oz_membership_new(const struct oz_membership_options *opti
         return NULL;
     m->options = *options;
     m->session = options->session;
-    m->root = oz_strdup(options->root);
-    m->dir = oz_format("%s/members", options->root);
+    m->dir = oz_path_members(options->root);
     m->id = options->id ? oz_strdup(options->id) : NULL;
-    if (!m->root || !m->dir || (options->id && !m->id)) {
+    if (!m->dir || (options->id && !m->id)) {
         oz_membership_free(m);
         return NULL;
     }
@@ -492,16 +483,11 @@ void oz_membership_leave(struct oz_membership *m, void (*left)(void *arg), void 
     forget_former(m);
     oz_watch_disarm(m->session, &m->list_watch);
     oz_timer_clear(oz_session_timers(m->session), &m->retry);
-    if (m->seated && oz_session_connected(m->session)) {
+    if (oz_seat_taken(m->seat) && oz_session_connected(m->session)) {
         request.path = oz_seat_path(m->seat);
         sent = oz_submit(m->session, &request, seat_deleted, m) != NULL;
     }
-    if (m->seated)
-        oz_seat_forget(m->seat);
-    else
-        oz_seat_leave(m->seat);
-    m->seat = NULL;
-    m->seated = false;
+    m->seat = oz_seat_taken(m->seat) ? oz_seat_forget(m->seat) : oz_seat_leave(m->seat);
     become_unready(m);
     if (!sent)
         tell_left(m);
@@ -513,7 +499,6 @@ void oz_membership_free(struct oz_membership *m)
         return;
     oz_view_free(&m->view);
     oz_seat_forget(m->seat);
-    free(m->root);
     free(m->dir);
     free(m->id);
     free(m);

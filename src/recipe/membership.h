@@ -19,14 +19,12 @@ struct oz_view {
 };
 
 int64_t oz_incarnation(int32_t seq); /* the public form of a sequence number */
-/* The name of a member znode; false when `name` is none. */
-bool oz_node_parse(const char *name, struct oz_node *node);
 #define OZ_MEMBER_NAME_SIZE 80
 void oz_node_name(const struct oz_node *node, char name[OZ_MEMBER_NAME_SIZE]);
 const struct oz_node *oz_view_find(const struct oz_view *view, const char *id);
 
-/* A list of member znodes as a view: of several with one id the oldest is the live one, the others wait for its
- * end. -1 when out of memory. */
+/* A list of member znodes as a view: of several with one id the oldest is the live one, and the others wait
+ * until it is gone. -1 when out of memory. */
 int oz_view_parse(struct oz_view *view, const char *const *names, size_t count);
 void oz_view_free(struct oz_view *view);
 
@@ -43,7 +41,7 @@ struct oz_membership_options {
     /* One difference between two views. Before the first of them `view` is already the new one. */
     void (*changed)(void *arg, odezk_member_change change, const struct oz_node *node);
     void (*viewed)(void *arg); /* after all differences of a list */
-    /* A former life of this id is being waited for: "host h, pid p". */
+    /* The znode of a previous process with this id has to go first: "host h, pid p". */
     void (*waiting)(void *arg, const char *former);
     void (*refused)(void *arg, int error, const char *why);
     void *arg;
@@ -53,7 +51,7 @@ struct oz_membership *oz_membership_new(const struct oz_membership_options *opti
 /* Begins; before, the session's events are ignored. */
 void oz_membership_start(struct oz_membership *m);
 const struct oz_view *oz_membership_view(const struct oz_membership *m);
-/* Gives the member znode up; `left` is called once when the servers know, or the session is over. */
+/* Deletes the member znode; `left` is called once when the servers know, or the session is over. */
 void oz_membership_leave(struct oz_membership *m, void (*left)(void *arg), void *arg);
 void oz_membership_free(struct oz_membership *m);
 

@@ -75,6 +75,15 @@ bool oz_field_get(const char *text, const char *key, struct oz_buf *value)
     return at && oz_decode_key(value, at, (size_t)(end - at)) && !oz_buf_failed(value);
 }
 
+char *oz_field_dup(const char *text, const char *key)
+{
+    struct oz_buf value = {0};
+
+    if (!oz_field_get(text, key, &value) && !oz_buf_failed(&value))
+        oz_buf_free(&value); /* what was decoded of a malformed one */
+    return oz_buf_take(&value);
+}
+
 /* Without an allocation that could fail: what it tells apart may be who is master. */
 void oz_field_copy(const char *text, const char *key, char *to, size_t size)
 {

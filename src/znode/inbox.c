@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "znode/paths.h"
 #include "znode/tree.h"
 
 #include <stdio.h>
@@ -59,7 +60,7 @@ static void ignore(void *owner, const struct oz_reply *reply)
     (void)reply;
 }
 
-/* Without memory nothing is done: who asked asks again. */
+/* Out of memory, nothing is done: whoever asked will ask again. */
 static void finish_entry(struct oz_inbox *inbox, const char *name, char *answer)
 {
     char *path = oz_format("%s/%s", inbox->dir, name);
@@ -100,14 +101,14 @@ static void parent_created(void *owner, const struct oz_reply *reply)
     inbox->op = NULL;
     if (reply->rc == OZ_OK || reply->rc == OZ_EXISTS)
         create(inbox, false);
-    else if (reply->rc == OZ_NONODE) /* what is above was removed: who joins again makes it */
+    else if (reply->rc == OZ_NONODE) /* the root was removed: it is created when a node joins again */
         list_later(inbox);
 }
 
 /* The inbox itself, or the directory of all inboxes. */
 static void create(struct oz_inbox *inbox, bool parent)
 {
-    char *path = parent ? oz_format("%s/inbox", inbox->root) : oz_strdup(inbox->dir);
+    char *path = parent ? oz_path_inboxes(inbox->root) : oz_strdup(inbox->dir);
     struct oz_request request = {.verb = OZ_CREATE, .path = path, .retry = true};
 
     if (path)
@@ -163,16 +164,27 @@ static void open_dir(void *arg)
 {
     struct oz_inbox *inbox = arg;
 
-    inbox->dir = oz_format("%s/inbox/%s", inbox->root, inbox->member);
+    inbox->dir = oz_path_inbox(inbox->root, inbox->member);
     if (inbox->dir)
         create(inbox, false);
     else
         oz_timer_set(oz_session_timers(inbox->session), &inbox->retry, oz_now() + 100 * OZ_MS, open_dir, inbox);
 }
 
+/* Forgets it, without the network. */
+static void reset(struct oz_inbox *inbox)
+{
+    oz_watch_disarm(inbox->session, &inbox->watch);
+    oz_timer_clear(oz_session_timers(inbox->session), &inbox->retry);
+    oz_op_detach(inbox->op);
+    inbox->op = NULL;
+    free(inbox->dir);
+    inbox->dir = NULL;
+}
+
 void oz_inbox_open(struct oz_inbox *inbox, const char *member)
 {
-    oz_inbox_reset(inbox);
+    reset(inbox);
     snprintf(inbox->member, sizeof inbox->member, "%s", member);
     open_dir(inbox);
 }
@@ -183,21 +195,11 @@ void oz_inbox_look(struct oz_inbox *inbox)
         changed(inbox);
 }
 
-void oz_inbox_reset(struct oz_inbox *inbox)
-{
-    oz_watch_disarm(inbox->session, &inbox->watch);
-    oz_timer_clear(oz_session_timers(inbox->session), &inbox->retry);
-    oz_op_detach(inbox->op);
-    inbox->op = NULL;
-    free(inbox->dir);
-    inbox->dir = NULL;
-}
-
 void oz_inbox_remove(struct oz_inbox *inbox)
 {
     if (inbox->dir && oz_session_connected(inbox->session))
-        oz_erase(inbox->session, inbox->dir); /* an entry in it: its maker or the master removes both */
-    oz_inbox_reset(inbox);
+        oz_erase(inbox->session, inbox->dir); /* if there is still a request in it, the master removes both */
+    reset(inbox);
 }
 
 void oz_inbox_free(struct oz_inbox *inbox)
@@ -224,7 +226,7 @@ static void free_dead(struct dead *dead)
     free(dead);
 }
 
-/* The entries were ephemeral znodes of others, which may be waiting still: they look elsewhere when theirs is gone. */
+/* The entries are ephemeral znodes of others, which may still wait: when theirs is gone they look again. */
 static void emptied(void *owner, const struct oz_reply *reply)
 {
     struct dead *dead = owner;
@@ -251,8 +253,8 @@ static void looked_for(void *owner, const struct oz_reply *reply)
         free_dead(dead);
 }
 
-/* A member makes its inbox after its own znode: whoever sees the one and then not the other sees a dead one's. What
- * finds no memory is left to the next sweep. */
+/* A member creates its inbox after its own znode: an inbox whose member znode is gone afterwards is a dead one's. Out
+ * of memory, it is left to the next sweep. */
 static void look_for(struct oz_session *s, const char *root, const char *name)
 {
     struct dead *dead = oz_alloc(sizeof *dead);
@@ -261,8 +263,8 @@ static void look_for(struct oz_session *s, const char *root, const char *name)
     if (!dead)
         return;
     dead->session = s;
-    dead->dir = oz_format("%s/inbox/%s", root, name);
-    dead->member = oz_format("%s/members/%s", root, name);
+    dead->dir = oz_path_inbox(root, name);
+    dead->member = oz_path_member(root, name);
     request.path = dead->member;
     if (!dead->dir || !dead->member || !oz_submit(s, &request, looked_for, dead))
         free_dead(dead);
@@ -286,7 +288,7 @@ static void swept(void *owner, const struct oz_reply *reply)
 void oz_inbox_sweep(struct oz_session *s, const char *root)
 {
     struct sweep *sweep = oz_alloc(sizeof *sweep + strlen(root) + 1);
-    char *path = oz_format("%s/inbox", root);
+    char *path = oz_path_inboxes(root);
     struct oz_request request = {.verb = OZ_CHILDREN, .path = path, .retry = true};
 
     if (sweep && path) {

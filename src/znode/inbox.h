@@ -1,6 +1,6 @@
 /* A node's inbox: a directory in which other sessions ask it for something, by ephemeral znodes of their own. One child
- * watch serves all requests. The directory is persistent, as ephemeral znodes have no children: it is removed
- * by its node, or by the master when its node died. */
+ * watch serves all requests. The directory is persistent, as ephemeral znodes have no children: its node
+ * removes it, or the master when the node died. */
 #ifndef OZ_INBOX_H
 #define OZ_INBOX_H
 
@@ -21,11 +21,9 @@ struct oz_inbox *oz_inbox_new(struct oz_session *s, const char *root, void (*rea
                               char *(*request)(void *owner, const char *name), void *owner);
 /* Opens the inbox of a member znode's name, for the present session. */
 void oz_inbox_open(struct oz_inbox *inbox, const char *member);
-/* Reads it, even though no watch fired. */
+/* Reads it, even if no watch fired. */
 void oz_inbox_look(struct oz_inbox *inbox);
-/* Forgets it without the network: the session ended. */
-void oz_inbox_reset(struct oz_inbox *inbox);
-/* Removes it from ZooKeeper. */
+/* Removes it from ZooKeeper, if the session still lives. */
 void oz_inbox_remove(struct oz_inbox *inbox);
 void oz_inbox_free(struct oz_inbox *inbox);
 

@@ -62,7 +62,7 @@ static void finish(struct oz_seat *seat, enum oz_rc rc)
     destroy(seat);
 }
 
-/* Nobody wants it any more, and there is no memory to find out what became of it: ending the session is certain. */
+/* Nobody wants it any more, and there is no memory to find out whether it exists: the end of the session removes it. */
 static void abandon(struct oz_seat *seat, void (*what)(void *))
 {
     if (what == search || what == look)
@@ -153,7 +153,7 @@ static void create(void *arg)
     free(path);
 }
 
-/* Is the candidate ours? The first that is becomes the seat, a second one goes. */
+/* The first candidate that is ours becomes the seat; a second one is deleted. */
 static void looked(void *owner, const struct oz_reply *reply)
 {
     struct oz_seat *seat = owner;
@@ -275,6 +275,11 @@ struct oz_seat *oz_seat_take(struct oz_session *s, const char *dir, const char *
     return seat;
 }
 
+bool oz_seat_taken(const struct oz_seat *seat)
+{
+    return seat && seat->done && seat->taken;
+}
+
 const char *oz_seat_path(const struct oz_seat *seat)
 {
     return seat->path;
@@ -295,26 +300,58 @@ int64_t oz_seat_czxid(const struct oz_seat *seat)
     return seat->czxid;
 }
 
-void oz_seat_leave(struct oz_seat *seat)
+static bool is_in_queue(const char *name, const char *queue)
+{
+    size_t len = queue ? strlen(queue) : 0;
+
+    return !queue || (strncmp(name, queue, len) == 0 && name[len] == '#');
+}
+
+struct oz_neighbours oz_seat_neighbours(const struct oz_seat *seat, const char *const *names, size_t count,
+                                        const char *queue)
+{
+    struct oz_neighbours n = {0};
+    const char *ours = oz_seat_name(seat);
+    int32_t seq, best = 0;
+    size_t prefix, i;
+
+    for (i = 0; i < count; i++) {
+        if (!is_in_queue(names[i], queue) || !oz_name_split(names[i], &prefix, &seq))
+            continue;
+        if (strcmp(names[i], ours) == 0) {
+            n.here = true;
+        } else if (oz_seq_compare(seq, seat->seq) > 0) {
+            n.behind = true;
+        } else if (!n.before || oz_seq_compare(seq, best) > 0) {
+            n.before = names[i];
+            best = seq;
+        }
+    }
+    return n;
+}
+
+struct oz_seat *oz_seat_leave(struct oz_seat *seat)
 {
     if (!seat)
-        return;
+        return NULL;
     seat->cb = NULL;
-    if (!seat->done) { /* its outcome is still open; it sees to itself */
+    if (!seat->done) { /* it is dealt with when its outcome is known */
         if (seat->retry.armed)
             abandon(seat, seat->retry.fire);
-        return;
+        return NULL;
     }
     if (seat->taken)
         oz_erase(seat->session, seat->path);
     destroy(seat);
+    return NULL;
 }
 
-void oz_seat_forget(struct oz_seat *seat)
+struct oz_seat *oz_seat_forget(struct oz_seat *seat)
 {
     if (!seat)
-        return;
+        return NULL;
     seat->cb = NULL;
     if (seat->done || seat->retry.armed)
         destroy(seat);
+    return NULL;
 }

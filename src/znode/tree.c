@@ -63,7 +63,7 @@ bool oz_make_dirs(struct oz_session *s, const char *path, oz_op_cb cb, void *own
         d->cb = cb;
         d->owner = owner;
     } else if (d && d->pending == 0) {
-        free(d); /* otherwise the last of those that were sent does that */
+        free(d); /* otherwise the reply to the last one that was sent frees it */
     }
     return good;
 }

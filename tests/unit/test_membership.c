@@ -32,6 +32,7 @@ static void test_view(void)
                                         "c#2147483647", "c#-2147483648", "b#0000000002", "x#y#0000000001"};
     struct oz_view view = {0};
     char name[OZ_MEMBER_NAME_SIZE], longest[90];
+    const char *const ids[] = {longest, longest + 1};
     struct oz_node node;
 
     CU_ASSERT_EQUAL(oz_view_parse(&view, names, sizeof names / sizeof *names), 0);
@@ -49,14 +50,14 @@ static void test_view(void)
     CU_ASSERT_PTR_NULL(oz_view_find(&view, "c"));
     node = (struct oz_node){"n", -5};
     oz_node_name(&node, name);
-    CU_ASSERT_TRUE(oz_node_parse(name, &node));
-    CU_ASSERT_EQUAL(node.seq, -5);
+    CU_ASSERT_STRING_EQUAL(name, "n#-000000005");
     CU_ASSERT_EQUAL(oz_incarnation(-1), INT64_C(4294967295));
     memset(longest, 'i', sizeof longest);
     strcpy(longest + 65, "#0000000001");
-    CU_ASSERT_FALSE(oz_node_parse(longest, &node));
-    CU_ASSERT_TRUE(oz_node_parse(longest + 1, &node));
-    CU_ASSERT_EQUAL(strlen(node.id), 64);
+    CU_ASSERT_EQUAL_FATAL(oz_view_parse(&view, ids, 2), 0);
+    CU_ASSERT_EQUAL_FATAL(view.count, 1);
+    CU_ASSERT_EQUAL(strlen(view.nodes[0].id), 64);
+    oz_view_free(&view);
 }
 
 /* ---- joining and leaving ---- */

@@ -715,8 +715,7 @@ static void verify_inbox(void)
         if (fake_exists("/ode/x/inbox/n#0000000001"))
             world_fail("the inbox is left");
     } else {
-        oz_inbox_reset(inbox);
-        oz_inbox_free(inbox);
+        close_inbox();
     }
 }
 
