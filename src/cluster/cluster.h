@@ -79,6 +79,15 @@ int oz_cluster_check(const odezk_cluster *cluster);
 int oz_cluster_check_blocking(const odezk_cluster *cluster);
 /* Starts it if that was not done. ODEZK_OK or ODEZK_ECLOSED. */
 int oz_cluster_start(odezk_cluster *cluster);
+/* On the dispatcher: begins to close it. */
+void oz_cluster_end(odezk_cluster *cluster);
+
+/* ---- parts.c ---- */
+
+/* Makes the parts and wires them; false when out of memory, with what is half made left to its destructors. */
+bool oz_parts_make(odezk_cluster *cluster, const odezk_config *config);
+/* On the dispatcher: the session has this state from now on. */
+void oz_parts_state(odezk_cluster *cluster, odezk_session_state state, const char *why);
 
 /* ---- events.c; on the dispatcher ---- */
 
