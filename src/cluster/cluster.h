@@ -2,6 +2,7 @@
 #ifndef OZ_CLUSTER_H
 #define OZ_CLUSTER_H
 
+#include "base/clock.h"
 #include "base/list.h"
 #include "base/map.h"
 #include "reaper/reaper.h"
@@ -100,6 +101,8 @@ void oz_subscriptions_free(odezk_cluster *cluster);
 void oz_keyed_free(odezk_cluster *cluster);
 
 /* ---- task.c: a blocking call that asks the servers ---- */
+
+#define OZ_POLL_AFTER (20 * OZ_MS) /* how long a task waits before it looks again whether another node did its part */
 
 struct oz_task {
     struct oz_msg msg; /* to the dispatcher */

@@ -68,8 +68,6 @@ int odezk_resign(odezk_cluster *cluster)
 
 /* ---- asking another node ---- */
 
-#define POLL_AFTER (20 * OZ_MS)
-
 struct resignation {
     struct oz_task task;
     char id[65];
@@ -146,7 +144,7 @@ static void leader_read(void *owner, const struct oz_reply *reply)
     else if (strcmp(leader.id, r->id) != 0 || leader.incarnation != oz_incarnation(r->member.seq))
         finish(r, ODEZK_ENOTHELD, "it is not master");
     else if (r->asked)
-        oz_timer_set(oz_session_timers(r->task.cluster->session), &r->timer, oz_now() + POLL_AFTER, read_leader, r);
+        oz_timer_set(oz_session_timers(r->task.cluster->session), &r->timer, oz_now() + OZ_POLL_AFTER, read_leader, r);
     else {
         r->epoch = leader.epoch;
         ask(r);
