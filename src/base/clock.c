@@ -2,7 +2,6 @@
 
 #include <stdatomic.h>
 #include <stddef.h>
-#include <time.h>
 
 static const _Atomic int64_t *_Atomic test_source;
 
@@ -28,4 +27,15 @@ int64_t oz_wall_ms(void)
 
     clock_gettime(CLOCK_REALTIME, &t);
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / OZ_MS;
+}
+
+struct timespec oz_deadline_in(int64_t ns)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    ns += t.tv_nsec;
+    t.tv_sec += ns / OZ_SECOND;
+    t.tv_nsec = ns % OZ_SECOND;
+    return t;
 }
