@@ -9,6 +9,7 @@
 #include "config/config.h"
 #include "config/nodeid.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,38 +52,27 @@ static int64_t process_start_ms(void)
     return atomic_compare_exchange_strong(&start, &none, now) ? now : none;
 }
 
+/* The default leaves the level as the program set it. */
 static void set_log_level(const odezk_config *config)
 {
-    const char *level = odezk_config_get(config, "log-level");
-    static const char *const names[] = {"error", "warn", "info", "debug"};
-    const char *source = odezk_config_source(config, "log-level");
-    int i;
-
-    if (source && strcmp(source, "default") != 0)
-        for (i = 0; i < 4; i++)
-            if (strcmp(level, names[i]) == 0)
-                odezk_log_set_level((odezk_log_level)(i + 1));
+    if (config->values[OZ_LOG_LEVEL].text)
+        odezk_log_set_level((odezk_log_level)(ODEZK_LOG_ERROR + oz_config_choice(config, OZ_LOG_LEVEL)));
 }
 
 static int settle(odezk_cluster *c, const odezk_config *config, odezk_role role)
 {
     static _Atomic uint64_t handles;
     const char *base = odezk_config_get(config, "base"), *log4c = odezk_config_get(config, "log4c-file");
-    pthread_condattr_t attr;
     int rc;
 
     pthread_mutex_init(&c->lock, NULL);
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&c->changed, &attr);
-    pthread_condattr_destroy(&attr);
+    pthread_cond_init(&c->changed, NULL);
     oz_list_init(&c->subscriptions);
     oz_list_init(&c->tasks);
     c->role = role;
     c->forks = oz_fork_count();
     c->handle = atomic_fetch_add(&handles, 1) + 1;
     c->started_ms = process_start_ms();
-    c->connect_ms = (int)odezk_config_number(config, "connect-timeout");
     c->operation_ms = (int)odezk_config_number(config, "operation-timeout");
     c->name = oz_strdup(odezk_config_get(config, "cluster"));
     c->root = c->name ? oz_format("%s/%s", strcmp(base, "/") ? base : "", c->name) : NULL;
@@ -103,9 +93,9 @@ static int make(odezk_cluster *c, const odezk_config *config, odezk_role role)
     if (rc != ODEZK_OK)
         return rc;
     c->dispatch = oz_dispatch_new("odezk");
-    c->caller = oz_dispatch_new("odezk-callback");
-    if (!c->dispatch || !c->caller)
-        return oz_fail(ODEZK_ESYSTEM, "no thread or descriptor to be had");
+    c->caller = c->dispatch ? oz_dispatch_new("odezk-callback") : NULL;
+    if (!c->caller)
+        return oz_fail(ODEZK_ESYSTEM, "cannot start a thread or open a descriptor: %s", strerror(errno));
     if (!oz_parts_make(c, config))
         return oz_fail(ODEZK_ENOMEM, "out of memory");
     return ODEZK_OK;
@@ -216,17 +206,6 @@ int odezk_cluster_start(odezk_cluster *cluster)
     return rc == ODEZK_OK ? oz_cluster_start(cluster) : rc;
 }
 
-static void deadline_in(struct timespec *t, int ms)
-{
-    clock_gettime(CLOCK_MONOTONIC, t);
-    t->tv_sec += ms / 1000;
-    t->tv_nsec += ms % 1000 * 1000000L;
-    if (t->tv_nsec >= 1000000000L) {
-        t->tv_sec++;
-        t->tv_nsec -= 1000000000L;
-    }
-}
-
 /* With the lock held. */
 static int join_result(odezk_cluster *c, int timeout_ms)
 {
@@ -255,10 +234,10 @@ int odezk_cluster_join(odezk_cluster *cluster, int timeout_ms)
         rc = oz_cluster_start(cluster);
     if (rc != ODEZK_OK)
         return rc;
-    deadline_in(&until, timeout_ms);
+    until = oz_deadline_in(timeout_ms * OZ_MS);
     pthread_mutex_lock(&cluster->lock);
     while (!cluster->ready && !cluster->refused && !cluster->close_begun && waited == 0)
-        waited = pthread_cond_timedwait(&cluster->changed, &cluster->lock, &until);
+        waited = pthread_cond_clockwait(&cluster->changed, &cluster->lock, CLOCK_MONOTONIC, &until);
     rc = join_result(cluster, timeout_ms);
     pthread_mutex_unlock(&cluster->lock);
     return rc;

@@ -29,7 +29,7 @@ struct odezk_cluster {
     uint64_t handle; /* tells the handles of this process apart */
     unsigned forks;
     int64_t started_ms;
-    int connect_ms, operation_ms;
+    int operation_ms;
 
     struct oz_dispatch *dispatch; /* state machines */
     struct oz_dispatch *caller;   /* user's callbacks */

@@ -202,6 +202,11 @@ int64_t odezk_config_number(const odezk_config *config, const char *name)
     return id == OZ_SETTING_COUNT || !is_numeric(id) ? OZ_NO_NUMBER : number_of(config, id);
 }
 
+int oz_config_choice(const odezk_config *config, enum oz_setting_id id)
+{
+    return (int)number_of(config, id);
+}
+
 static int copy_value(struct oz_value *to, const struct oz_value *from)
 {
     if (!from->text)

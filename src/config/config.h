@@ -32,6 +32,9 @@ struct oz_origin {
 int oz_config_put(odezk_config *config, enum oz_setting_id id, const char *text, const struct oz_origin *origin,
                   struct oz_buf *message);
 
+/* The place of a choice in the list that settings.def has, from 0. */
+int oz_config_choice(const odezk_config *config, enum oz_setting_id id);
+
 /* What "auto" makes of the session timeout, and the least margin: these parts of it. */
 #define OZ_LEASE_MARGIN_PART 40
 #define OZ_LEASE_LAG_PART 4

@@ -169,7 +169,8 @@ static int settle(const char *dir, const char *host, char id[OZ_NODE_ID_SIZE])
     for (tries = 0; path && tries < MAX_TRIES && error == EEXIST; tries++)
         error = keep_id(host, path, id);
     if (path && error && error != ENOMEM)
-        oz_warn("config", "%s: %s; after a restart this node will not be %s any more", path, strerror(error), id);
+        oz_warn("config", "cannot keep the node id %s in %s: %s; after a restart this node will have another id", id,
+                path, strerror(error));
     free(path);
     return !path || error == ENOMEM ? oz_fail(ODEZK_ENOMEM, "out of memory") : ODEZK_OK;
 }

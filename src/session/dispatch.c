@@ -124,6 +124,8 @@ static int start_thread(struct oz_dispatch *d, const char *name)
     if (rc == 0) {
         d->threaded = true;
         pthread_setname_np(d->thread, name);
+    } else {
+        errno = rc; /* as the other calls of oz_dispatch_new() do */
     }
     return rc;
 }

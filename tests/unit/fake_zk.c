@@ -279,8 +279,7 @@ static void apply_create(struct tree *t, const struct change *c)
 {
     struct node *node = new_node(c->path, c->data, c->len), *parent = find_parent(t, c->path);
 
-    node->stat = (struct oz_znode_stat){
-        .czxid = c->zxid, .mzxid = c->zxid, .ctime_ms = c->time_ms, .mtime_ms = c->time_ms, .owner = c->owner};
+    node->stat = (struct oz_znode_stat){.czxid = c->zxid, .mzxid = c->zxid, .ctime_ms = c->time_ms, .owner = c->owner};
     node->pzxid = c->zxid;
     parent->pzxid = c->zxid;
     parent->counter = (int32_t)((uint32_t)parent->counter + 1);
@@ -308,7 +307,6 @@ static void apply_set(struct tree *t, const struct change *c)
     node->data = copy(c->data, c->len);
     node->len = c->len;
     node->stat.mzxid = c->zxid;
-    node->stat.mtime_ms = c->time_ms;
     node->stat.version++;
 }
 
