@@ -42,6 +42,30 @@ int oz_cluster_check_blocking(const odezk_cluster *cluster)
     return rc;
 }
 
+int oz_check_out(const void *out)
+{
+    return out ? ODEZK_OK : oz_fail(ODEZK_EINVAL, "the out parameter is NULL");
+}
+
+int oz_check_timeout(int timeout_ms)
+{
+    if (timeout_ms >= 0)
+        return ODEZK_OK;
+    return oz_fail(ODEZK_EINVAL, "timeout_ms is %d; 0 or more is allowed", timeout_ms);
+}
+
+int oz_check_lock(const char *space, const char *key)
+{
+    const char *mistake;
+
+    if (!space)
+        return oz_fail(ODEZK_EINVAL, "the space is NULL");
+    if (!key)
+        return oz_fail(ODEZK_EINVAL, "the key is NULL");
+    mistake = oz_lock_mistake(space, key);
+    return mistake ? oz_fail(ODEZK_EINVAL, "%s", mistake) : ODEZK_OK;
+}
+
 /* ---- making ---- */
 
 static int64_t process_start_ms(void)
@@ -137,19 +161,28 @@ static void destroy(odezk_cluster *c)
     free(c);
 }
 
+static int check_options(const odezk_cluster_options *options)
+{
+    if (options->version != ODEZK_CLUSTER_OPTIONS_VERSION)
+        return oz_fail(ODEZK_EINVAL, "version %u of the options is unknown", options->version);
+    if ((unsigned)options->role > ODEZK_ROLE_CLIENT)
+        return oz_fail(ODEZK_EINVAL, "role %d is unknown", (int)options->role);
+    return ODEZK_OK;
+}
+
 int odezk_cluster_new(const odezk_config *config, const odezk_cluster_options *options, odezk_cluster **out)
 {
     static const odezk_cluster_options defaults = ODEZK_CLUSTER_OPTIONS_INIT;
     odezk_config *own = NULL;
     odezk_cluster *c;
-    int rc;
+    int rc = oz_check_out(out);
 
     if (!options)
         options = &defaults;
-    if (!out)
-        return oz_fail(ODEZK_EINVAL, "no place for the handle was given");
-    if (options->version != ODEZK_CLUSTER_OPTIONS_VERSION || (unsigned)options->role > ODEZK_ROLE_CLIENT)
-        return oz_fail(ODEZK_EINVAL, "unknown options: version %u, role %d", options->version, (int)options->role);
+    if (rc == ODEZK_OK)
+        rc = check_options(options);
+    if (rc != ODEZK_OK)
+        return rc;
     if (!config) {
         rc = odezk_config_new(&own);
         if (rc != ODEZK_OK)
@@ -228,8 +261,8 @@ int odezk_cluster_join(odezk_cluster *cluster, int timeout_ms)
     struct timespec until;
     int rc = oz_cluster_check_blocking(cluster), waited = 0;
 
-    if (rc == ODEZK_OK && timeout_ms < 0)
-        rc = oz_fail(ODEZK_EINVAL, "a time of %d ms was given; 0 or more is allowed", timeout_ms);
+    if (rc == ODEZK_OK)
+        rc = oz_check_timeout(timeout_ms);
     if (rc == ODEZK_OK)
         rc = oz_cluster_start(cluster);
     if (rc != ODEZK_OK)
@@ -362,10 +395,12 @@ int odezk_cluster_session(odezk_cluster *cluster, odezk_session_info *info)
     int64_t left;
     int rc = oz_cluster_check(cluster);
 
+    if (rc == ODEZK_OK)
+        rc = oz_check_out(info);
     if (rc != ODEZK_OK)
         return rc;
-    if (!info || info->version != ODEZK_SESSION_INFO_VERSION)
-        return oz_fail(ODEZK_EINVAL, "unknown version of the session information");
+    if (info->version != ODEZK_SESSION_INFO_VERSION)
+        return oz_fail(ODEZK_EINVAL, "version %u of the session information is unknown", info->version);
     pthread_mutex_lock(&cluster->lock);
     info->state = cluster->state;
     info->generation = cluster->generation;

@@ -78,6 +78,10 @@ struct odezk_cluster {
 int oz_cluster_check(const odezk_cluster *cluster);
 /* The same for a call that blocks. */
 int oz_cluster_check_blocking(const odezk_cluster *cluster);
+/* Whether one argument is right: ODEZK_OK or ODEZK_EINVAL, with its sentence set. */
+int oz_check_out(const void *out);
+int oz_check_timeout(int timeout_ms);
+int oz_check_lock(const char *space, const char *key);
 /* Starts it if that was not done. ODEZK_OK or ODEZK_ECLOSED. */
 int oz_cluster_start(odezk_cluster *cluster);
 /* On the dispatcher: begins to close it. */

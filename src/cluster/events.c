@@ -167,16 +167,27 @@ static void subscribed(struct oz_msg *msg)
     pthread_mutex_unlock(&cluster->lock);
 }
 
+static int check_subscription(unsigned types, odezk_event_cb cb)
+{
+    if (!cb)
+        return oz_fail(ODEZK_EINVAL, "the callback is NULL");
+    if (!types)
+        return oz_fail(ODEZK_EINVAL, "no event type was given");
+    if (types & ~(unsigned)ODEZK_EVENT_ALL)
+        return oz_fail(ODEZK_EINVAL, "the event types 0x%x are unknown", types & ~(unsigned)ODEZK_EVENT_ALL);
+    return ODEZK_OK;
+}
+
 int odezk_cluster_subscribe(odezk_cluster *cluster, unsigned types, odezk_event_cb cb, void *arg,
                             odezk_subscription **out)
 {
     odezk_subscription *sub;
     int rc = oz_cluster_check(cluster);
 
+    if (rc == ODEZK_OK)
+        rc = check_subscription(types, cb);
     if (rc != ODEZK_OK)
         return rc;
-    if (!cb || !types || (types & ~(unsigned)ODEZK_EVENT_ALL))
-        return oz_fail(ODEZK_EINVAL, "a subscription needs a callback and known event types");
     sub = oz_alloc(sizeof *sub);
     if (!sub)
         return oz_fail(ODEZK_ENOMEM, "out of memory");

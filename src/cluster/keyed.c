@@ -104,14 +104,12 @@ int odezk_lock_acquire_key(odezk_cluster *cluster, const char *space, const char
 int odezk_lock_release_key(odezk_cluster *cluster, const char *space, const char *key)
 {
     int rc = oz_cluster_check(cluster);
-    const char *mistake;
     odezk_lock *lock;
 
+    if (rc == ODEZK_OK && key)
+        rc = oz_check_lock(space, key);
     if (rc != ODEZK_OK || !key)
         return rc;
-    mistake = space ? oz_lock_mistake(space, key) : "a lock needs a space and a key";
-    if (mistake)
-        return oz_fail(ODEZK_EINVAL, "%s", mistake);
     lock = take_oldest(cluster, space, key);
     if (!lock)
         return oz_fail(ODEZK_ENOTHELD, "lock %s/%s: nobody took it by its key", space, key);

@@ -170,14 +170,14 @@ int odezk_lock_end(odezk_cluster *cluster, const char *space, const char *key, i
     struct ending *e;
     struct oz_buf encoded = {0};
     char bucket[3];
-    const char *mistake;
     int rc = oz_cluster_check_blocking(cluster);
 
+    if (rc == ODEZK_OK)
+        rc = oz_check_lock(space, key);
+    if (rc == ODEZK_OK)
+        rc = oz_check_timeout(timeout_ms);
     if (rc != ODEZK_OK)
         return rc;
-    mistake = space && key ? oz_lock_mistake(space, key) : "a lock has a space and a key";
-    if (mistake || timeout_ms < 0)
-        return oz_fail(ODEZK_EINVAL, "%s", mistake ? mistake : "a time of 0 ms or more is needed");
     e = oz_alloc(sizeof *e);
     if (!e)
         return oz_fail(ODEZK_ENOMEM, "out of memory");

@@ -514,11 +514,14 @@ int odezk_lock_list_read(odezk_cluster *cluster, const char *space, int timeout_
     struct walk *w;
     int rc = oz_cluster_check_blocking(cluster);
 
+    if (rc == ODEZK_OK && space && !oz_is_name(space, ""))
+        rc = oz_fail(ODEZK_EINVAL, "a space is 1 to 64 characters of A-Z a-z 0-9 . _ -");
+    if (rc == ODEZK_OK)
+        rc = oz_check_timeout(timeout_ms);
+    if (rc == ODEZK_OK)
+        rc = oz_check_out(out);
     if (rc != ODEZK_OK)
         return rc;
-    if (!out || timeout_ms < 0 || (space && !oz_is_name(space, "")))
-        return oz_fail(ODEZK_EINVAL, "a space of A-Z a-z 0-9 . _ - or none, a time of 0 ms or more, and a place for "
-                                     "the list are needed");
     w = oz_alloc(sizeof *w);
     if (!w)
         return oz_fail(ODEZK_ENOMEM, "out of memory");

@@ -21,10 +21,10 @@ int odezk_members(odezk_cluster *cluster, odezk_node_list **out)
     char *to;
     int rc = oz_cluster_check(cluster);
 
+    if (rc == ODEZK_OK)
+        rc = oz_check_out(out);
     if (rc != ODEZK_OK)
         return rc;
-    if (!out)
-        return oz_fail(ODEZK_EINVAL, "no place for the list was given");
     pthread_mutex_lock(&cluster->lock);
     for (i = 0; i < cluster->view.count; i++)
         text += strlen(cluster->view.nodes[i].id) + 1;
@@ -371,10 +371,12 @@ int odezk_cluster_status(odezk_cluster *cluster, int timeout_ms, odezk_status **
     struct inquiry *q;
     int rc = oz_cluster_check_blocking(cluster);
 
+    if (rc == ODEZK_OK)
+        rc = oz_check_timeout(timeout_ms);
+    if (rc == ODEZK_OK)
+        rc = oz_check_out(out);
     if (rc != ODEZK_OK)
         return rc;
-    if (!out || timeout_ms < 0)
-        return oz_fail(ODEZK_EINVAL, "a place for the status and a time of 0 ms or more are needed");
     q = oz_alloc(sizeof *q);
     if (!q)
         return oz_fail(ODEZK_ENOMEM, "out of memory");
