@@ -106,6 +106,7 @@ void oz_keyed_free(odezk_cluster *cluster);
 
 /* ---- task.c: a blocking call that asks the servers ---- */
 
+#define OZ_WINDOW 64               /* how many requests a task has under way, at most */
 #define OZ_POLL_AFTER (20 * OZ_MS) /* how long a task waits before it looks again whether another node did its part */
 
 struct oz_task {

@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define WINDOW 64 /* requests in flight */
 #define ANSWER_WITHIN OZ_SECOND
 
 /* ---- the list that the user gets ---- */
@@ -471,7 +470,7 @@ static void go_on(struct walk *w)
 {
     struct oz_list *node;
 
-    while (!w->over && !w->error && w->under_way < WINDOW && (node = oz_list_pop(&w->todo)) != NULL) {
+    while (!w->over && !w->error && w->under_way < OZ_WINDOW && (node = oz_list_pop(&w->todo)) != NULL) {
         struct visit *v = oz_container(node, struct visit, link);
 
         if (submit(w, v)) {
