@@ -37,6 +37,7 @@ struct exec {
     pthread_mutex_t mutex; /* of what follows, written by callbacks */
     bool connected, refused, answered, lost;
     int error; /* of the attempt to lock */
+    char why[1024];
 };
 
 static const char help[] =
@@ -125,6 +126,8 @@ static void on_answer(int error, odezk_lock *lock, void *arg)
     exec->answered = true;
     exec->error = error;
     exec->lock = lock;
+    if (error != ODEZK_OK)
+        snprintf(exec->why, sizeof exec->why, "%s", odezk_last_error());
     wake(exec);
 }
 
@@ -196,7 +199,7 @@ static int lock_failed(const struct exec *exec)
         cli_error(exec->cli, "another holds the lock '%s' in space '%s'", exec->key, exec->space);
         return EXIT_NO_LOCK;
     default:
-        cli_error(exec->cli, "no lock: %s", odezk_strerror(exec->error));
+        cli_error(exec->cli, "%s", exec->why);
         return common_exit_code(exec->error);
     }
 }
