@@ -61,19 +61,12 @@ int common_set(const struct cli *cli, odezk_config *config, const char *name, co
 /* Goes on after a mistake, to tell all of them. */
 static int apply_options(const struct cli *cli, odezk_config *config)
 {
-    const struct {
-        const char *name, *value;
-    } options[] = {{"servers", cli->servers},
-                   {"base", cli->base},
-                   {"cluster", cli->cluster},
-                   {"session-timeout", cli->session_timeout},
-                   {"connect-timeout", cli->connect_timeout}};
     int result = EXIT_DONE;
 
-    for (size_t i = 0; i < sizeof options / sizeof options[0]; i++) {
-        if (options[i].value == NULL)
+    for (int i = 0; i < CLI_SETTING_COUNT; i++) {
+        if (cli->settings[i] == NULL)
             continue;
-        int exit_code = common_set(cli, config, options[i].name, options[i].value);
+        int exit_code = common_set(cli, config, cli_settings[i], cli->settings[i]);
         if (exit_code != EXIT_DONE)
             result = exit_code;
     }

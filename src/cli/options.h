@@ -19,12 +19,18 @@ struct command {
     int (*run)(struct cli *cli);
 };
 
+/* The common options that are settings; cli_settings has their names. */
+enum cli_setting { CLI_SERVERS, CLI_BASE, CLI_CLUSTER, CLI_SESSION_TIMEOUT, CLI_CONNECT_TIMEOUT, CLI_SETTING_COUNT };
+
+extern const char *const cli_settings[CLI_SETTING_COUNT];
+
 /* What was given on the command line; NULL: not given. */
 struct cli {
     const struct command *command; /* NULL until its name was read */
     int argc;
     char **argv; /* argv[0] is the command's name */
-    const char *config_dir, *servers, *base, *cluster, *session_timeout, *connect_timeout;
+    const char *config_dir;
+    const char *settings[CLI_SETTING_COUNT];
     bool json;
     int exit_code; /* after CLI_STOP */
 };

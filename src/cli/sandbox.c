@@ -92,17 +92,25 @@ static int parse(struct sandbox *sandbox)
     return EXIT_DONE;
 }
 
+static bool has_setting(const struct cli *cli)
+{
+    for (int i = 0; i < CLI_SETTING_COUNT; i++)
+        if (i != CLI_SERVERS && cli->settings[i] != NULL)
+            return true;
+    return false;
+}
+
 static int check(struct sandbox *sandbox)
 {
     struct cli *cli = sandbox->cli;
+    const char *servers = cli->settings[CLI_SERVERS];
 
-    if (cli->config_dir != NULL || cli->base != NULL || cli->cluster != NULL || cli->session_timeout != NULL ||
-        cli->connect_timeout != NULL)
+    if (cli->config_dir != NULL || has_setting(cli))
         return cli_usage(cli, "of the common options only --servers and --json are allowed");
-    if (cli->servers != NULL) {
-        if (strcmp(cli->servers, "1") != 0 && strcmp(cli->servers, "3") != 0)
-            return cli_usage(cli, "--servers: found '%s', allowed is 1 or 3", cli->servers);
-        sandbox->ensemble.count = cli->servers[0] - '0';
+    if (servers != NULL) {
+        if (strcmp(servers, "1") != 0 && strcmp(servers, "3") != 0)
+            return cli_usage(cli, "--servers: found '%s', allowed is 1 or 3", servers);
+        sandbox->ensemble.count = servers[0] - '0';
     }
     if (sandbox->control + sandbox->until_eof + (sandbox->command != NULL) > 1)
         return cli_usage(cli, "--control, --until-eof and a command exclude each other");
