@@ -14,8 +14,8 @@ const char *const cli_settings[CLI_SETTING_COUNT] = {
     [CLI_CONNECT_TIMEOUT] = "connect-timeout",
 };
 
-/* Values of the common options lie above every character that a command uses for its own. */
-enum { OPT_CONFIG = 0x100, OPT_JSON, OPT_HELP, OPT_SETTING /* of the first setting; the others follow */ };
+/* Above every character, which commands use for their own options. */
+enum { OPT_CONFIG = 0x100, OPT_JSON, OPT_HELP, OPT_SETTING /* plus the enum cli_setting */ };
 
 static const struct option others[] = {
     {"config", required_argument, NULL, OPT_CONFIG},
@@ -40,7 +40,7 @@ const char cli_common_help[] = "\nCommon options:\n"
 static void vtell(const struct cli *cli, const char *format, va_list args)
 {
     fputs("odezk: ", stderr);
-    if (cli->command != NULL)
+    if (cli->command)
         fprintf(stderr, "%s: ", cli->command->name);
     vfprintf(stderr, format, args);
 }
@@ -60,7 +60,7 @@ int cli_usage(const struct cli *cli, const char *format, ...)
     va_start(args, format);
     vtell(cli, format, args);
     va_end(args);
-    if (cli->command != NULL)
+    if (cli->command)
         fprintf(stderr, " (see 'odezk %s --help')\n", cli->command->name);
     else
         fputs(" (see 'odezk --help')\n", stderr);
@@ -73,7 +73,7 @@ static int stop(struct cli *cli, int exit_code)
     return CLI_STOP;
 }
 
-/* getopt_long says '?' for everything but a missing value; the word at fault is the one before. */
+/* getopt_long() returns '?' for every mistake but a missing value; the wrong word is the one before optind. */
 static int mistake(struct cli *cli, int opt)
 {
     const char *word = cli->argv[optind - 1];
@@ -98,7 +98,7 @@ static void list_options(const struct option *own, struct option all[ALL_MAX])
 {
     size_t count = 0;
 
-    while (count < OWN_MAX && own[count].name != NULL) {
+    while (count < OWN_MAX && own[count].name) {
         all[count] = own[count];
         count++;
     }
@@ -112,7 +112,7 @@ static void list_options(const struct option *own, struct option all[ALL_MAX])
 int cli_next(struct cli *cli, const struct option *own)
 {
     struct option all[ALL_MAX];
-    const char *order = cli->command == NULL || cli->command->runs_command ? "+:" : ":";
+    const char *order = !cli->command || cli->command->runs_command ? "+:" : ":";
 
     list_options(own, all);
     for (;;) {
@@ -125,7 +125,7 @@ int cli_next(struct cli *cli, const struct option *own)
             cli->json = true;
         else if (opt >= OPT_SETTING)
             cli->settings[opt - OPT_SETTING] = optarg;
-        else if (opt == OPT_HELP && cli->command != NULL)
+        else if (opt == OPT_HELP && cli->command)
             return print_help(cli);
         else if (opt == ':' || opt == '?')
             return mistake(cli, opt);
@@ -140,7 +140,7 @@ bool cli_number(const struct cli *cli, const char *option, const char *text, int
     errno = 0;
     long value = strtol(text, &end, 10);
 
-    if (errno != 0 || end == text || *end != '\0' || value < min || value > max) {
+    if (errno != 0 || end == text || *end || value < min || value > max) {
         cli_usage(cli, "%s: found '%s', allowed is a whole number from %d to %d", option, text, min, max);
         return false;
     }

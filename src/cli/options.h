@@ -1,4 +1,4 @@
-/* The command line: commands, their options, and how a mistake in it is told. */
+/* The command line: commands, their options, and messages about mistakes in it. */
 #ifndef CLI_OPTIONS_H
 #define CLI_OPTIONS_H
 
@@ -42,7 +42,7 @@ enum {
 
 extern const char cli_common_help[];
 
-/* Reads the next option; the common ones are taken in silently. `own` ends with a zero entry. */
+/* Returns the next option of the command itself; common ones are stored in `cli`. `own` ends with a zero entry. */
 int cli_next(struct cli *cli, const struct option *own);
 
 /* "odezk: COMMAND: message" on standard error. */
@@ -51,7 +51,7 @@ void cli_error(const struct cli *cli, const char *format, ...) __attribute__((fo
 /* The same for a mistake in the command line; returns EXIT_USAGE. */
 int cli_usage(const struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Reads a whole number from `min` to `max`; false after telling the mistake. */
+/* Reads a whole number from `min` to `max`; otherwise prints the mistake and returns false. */
 bool cli_number(const struct cli *cli, const char *option, const char *text, int min, int max, int *out);
 
 #endif

@@ -22,7 +22,7 @@ const char *odezk_version(void)
     return ODEZK_VERSION;
 }
 
-/* ---- may this call go on? ---- */
+/* ---- checking arguments ---- */
 
 int oz_cluster_check(const odezk_cluster *cluster)
 {
@@ -70,7 +70,7 @@ int oz_check_lock(const char *space, const char *key)
 
 static int64_t process_start_ms(void)
 {
-    static _Atomic int64_t start; /* good enough for people: when the first handle was made */
+    static _Atomic int64_t start; /* when the first handle was made; exact enough for people */
     int64_t now = oz_wall_ms(), none = 0;
 
     return atomic_compare_exchange_strong(&start, &none, now) ? now : none;
@@ -292,7 +292,7 @@ static void session_closed(void *arg)
 {
     odezk_cluster *c = arg;
 
-    if (c->active_tasks > 0) { /* one waits for its own timer, and ends there */
+    if (c->active_tasks > 0) { /* its own timer ends it */
         oz_timer_set(oz_session_timers(c->session), &c->leave_timer, oz_now() + OZ_MS, session_closed, c);
         return;
     }

@@ -69,8 +69,7 @@ static void deliver(struct oz_msg *msg)
     free(d);
 }
 
-/* None may be dropped: without memory the dispatcher waits for it. Whatever is held by the lease meanwhile lapses
- * safely. */
+/* No event may be dropped, so the dispatcher waits until there is memory. Leases lapse safely meanwhile. */
 static struct delivery *new_delivery(size_t text)
 {
     struct delivery *d;
@@ -224,7 +223,7 @@ void odezk_cluster_unsubscribe(odezk_cluster *cluster, odezk_subscription *subsc
     pthread_mutex_unlock(&cluster->lock);
 }
 
-/* Those that were not ended by their owners last as long as the handle. */
+/* Frees the subscriptions that were never ended. */
 void oz_subscriptions_free(odezk_cluster *cluster)
 {
     struct oz_list *node;

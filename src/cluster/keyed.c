@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The grants of one key. More than one only after a loss: until its taker has unlocked, a lost grant stands before the
- * one that came after it, so that an unlock never ends another's. */
+/* The grants of one key, oldest first. There is more than one only after a loss: a lost grant stays first until its
+ * taker unlocks, so that this unlock does not end the grant of the next taker. */
 struct oz_keyed {
     struct oz_map_node node;
     struct oz_list grants;

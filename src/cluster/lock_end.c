@@ -21,8 +21,8 @@ struct ending {
     struct oz_timer timer;
     atomic_bool waits; /* for the holder */
     bool deleting;
-    bool unguarded; /* the holder is no member any more, and still has the lock */
-    bool begun;     /* whatever ends it from here on, it was there */
+    bool unguarded; /* the holder is no member, but the lock is still there */
+    bool begun;     /* the grant was seen: once it is gone we succeeded */
 };
 
 static void destroy_ending(struct oz_task *task)
@@ -37,7 +37,7 @@ static void destroy_ending(struct oz_task *task)
     free(e);
 }
 
-/* A holder whose znode was removed is still to be told, once it reads its inbox again. */
+/* If we removed the lock's znode, the request stays: the holder has to learn of it when it reads its inbox again. */
 static void finish_ending(struct ending *e, int error, const char *why)
 {
     if (e->request && !e->deleting && oz_session_id(e->task.cluster->session))
@@ -71,7 +71,7 @@ static void asked(void *owner, const struct oz_reply *reply)
     }
     if (reply->rc == OZ_OK || reply->rc == OZ_EXISTS)
         e->until = oz_now() + oz_session_timeout(e->task.cluster->session) * OZ_MS;
-    e->waits = e->until || reply->rc == OZ_NONODE; /* a member makes an inbox that is missing anew */
+    e->waits = e->until || reply->rc == OZ_NONODE; /* a member makes a missing inbox again */
     look_again(e);
 }
 
@@ -100,14 +100,15 @@ static void deleted(void *owner, const struct oz_reply *reply)
         look_again(e);
     } else if (reply->rc == OZ_NONODE && e->waits && !e->unguarded && reply->failed == 1) {
         e->deleting = false;
-        forget_holder(e); /* it answers after all: asked again, should it still have the lock */
+        forget_holder(e); /* it did answer: ask again if it still has the lock */
         look_again(e);
     } else {
-        look(e); /* whatever the outcome is, it shows there */
+        look(e); /* shows the outcome, whatever the reply was */
     }
 }
 
-/* If the holder's session ends now, or the holder answers, another may have the lock when the delete arrives. */
+/* The checks make sure that the delete does not hit the next holder: it may have the lock already if the session of
+ * this one ended, or if this one answered. */
 static void delete_lock(struct ending *e)
 {
     struct oz_request request = {.verb = OZ_DELETE, .path = e->path};

@@ -16,7 +16,7 @@
 
 /* ---- the list that the user gets ---- */
 
-/* What was found out of a lock so far. */
+/* What is known of a lock so far. */
 struct info {
     struct oz_map_node node; /* by name */
     char *name;              /* "space/key" */
@@ -83,17 +83,17 @@ struct visit {
     struct walk *walk;
     enum step_kind kind;
     char *path;
-    int64_t until; /* REPORT_READ: when the holder has had its time */
+    int64_t until; /* REPORT_READ: how long to wait for the holder */
 };
 
 struct walk {
     struct oz_task task;
     char *space;     /* NULL: all */
-    unsigned number; /* two calls at a time do not share their questions */
+    unsigned number; /* makes this call's requests to holders unique */
     struct owned_list *result;
     struct oz_list todo;
     int under_way;
-    bool over; /* the session ended: all begins again */
+    bool over; /* the session ended: start over */
     int error;
     bool reports_asked;
 };
@@ -128,7 +128,7 @@ static void destroy_walk(struct oz_task *task)
     free(w);
 }
 
-/* Takes the path over. */
+/* Takes ownership of the path. */
 static void add_visit(struct walk *w, enum step_kind kind, char *path)
 {
     struct visit *v = path ? oz_alloc(sizeof *v) : NULL;
@@ -204,7 +204,7 @@ static bool add_info(struct owned_list *r, struct info *i)
     return true;
 }
 
-/* The lock of a path's key, made when it is new; NULL when the name is none of ours, or out of memory. */
+/* The entry for a lock, added if it is new. NULL when the znode has no name of ours, or when out of memory. */
 static struct info *find_info(struct walk *w, const char *space, size_t space_len, const char *encoded, size_t len)
 {
     struct oz_buf name = {0};
@@ -251,7 +251,8 @@ static void lock_read(struct walk *w, const struct visit *v, const struct oz_rep
     i->pid = oz_field_int(reply->data, "pid");
     i->since_ms = reply->stat.ctime_ms;
     i->token = reply->stat.czxid;
-    i->use = *i->inbox ? ODEZK_LOCK_UNKNOWN : ODEZK_LOCK_BUSY; /* without an inbox nothing is kept */
+    i->use =
+        *i->inbox ? ODEZK_LOCK_UNKNOWN : ODEZK_LOCK_BUSY; /* without an inbox a holder keeps no lock it does not use */
 }
 
 static void seat_read(struct walk *w, const struct visit *v, const struct oz_reply *reply)
@@ -285,7 +286,7 @@ static int compare_waiters(const void *a, const void *b)
     return (x->since_ms > y->since_ms) - (x->since_ms < y->since_ms);
 }
 
-/* A holder's report names the locks that somebody in its process has, one a line. Its other locks are sticky. */
+/* A report lists the locks that are in use in the holder's process, one per line. Its other locks are sticky. */
 static void report_read(struct walk *w, const struct visit *v, const struct oz_reply *reply)
 {
     struct owned_list *r = w->result;
@@ -327,7 +328,7 @@ static void visit_again(void *arg)
     go_on(v->walk);
 }
 
-/* Whether the visit is not over: a holder needs a while to write its report. */
+/* Whether the visit goes on, because the holder has not written its report yet. */
 static bool awaits_report(struct visit *v, const struct oz_reply *reply)
 {
     struct walk *w = v->walk;
@@ -373,7 +374,7 @@ static void visited(void *owner, const struct oz_reply *reply)
     else if (reply->rc == OZ_DENIED)
         w->error = ODEZK_EAUTH;
     else if (reply->rc == OZ_OK)
-        take_in(w, v, reply); /* otherwise it is there no more */
+        take_in(w, v, reply); /* any other code: the znode has gone meanwhile */
     w->under_way--;
     free_visit(v);
     go_on(w);
@@ -410,7 +411,7 @@ static bool is_asked(const struct walk *w, const char *path)
     return false;
 }
 
-/* Each holder that has an inbox is asked once which of its locks are in use. */
+/* Asks each holder that has an inbox, once, which of its locks are in use. */
 static void ask_for_reports(struct walk *w)
 {
     struct owned_list *r = w->result;
@@ -465,7 +466,7 @@ static void complete(struct walk *w)
     oz_task_finish(&w->task, r->view ? ODEZK_OK : ODEZK_ENOMEM, NULL);
 }
 
-/* Makes the next requests, as many as may be under way; the end when there is nothing left. */
+/* Makes the next requests, as many as the window allows; completes the walk when nothing is left. */
 static void go_on(struct walk *w)
 {
     struct oz_list *node;

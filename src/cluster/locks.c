@@ -28,7 +28,7 @@ static void begin(odezk_cluster *cluster, odezk_lock_request *request)
 static void await(struct oz_wait *wait)
 {
     pthread_mutex_lock(&wait->lock);
-    while (!wait->done) /* the attempt's own timers bound this */
+    while (!wait->done) /* bounded by the timers of the attempt */
         pthread_cond_wait(&wait->cond, &wait->lock);
     pthread_mutex_unlock(&wait->lock);
 }
@@ -68,7 +68,7 @@ int odezk_lock_acquire(odezk_cluster *cluster, const char *space, const char *ke
         rc = check_wait(wait_ms);
     if (rc != ODEZK_OK)
         return rc;
-    /* The names of what we have are good. */
+    /* Needs no check of the names: we have only locks with valid ones. */
     grant = space && key ? oz_locks_grant_now(cluster->locks, space, key) : NULL;
     if (!grant)
         return acquire(cluster, space, key, wait_ms, out);

@@ -91,7 +91,7 @@ static void finish(struct resignation *r, int error, const char *why)
     struct oz_session *session = r->task.cluster->session;
 
     if (r->asked && oz_session_id(session))
-        oz_erase(session, r->request_path); /* mostly done by the node itself */
+        oz_erase(session, r->request_path); /* usually the node has done that itself */
     oz_task_finish(&r->task, error, why);
 }
 

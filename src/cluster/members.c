@@ -161,7 +161,7 @@ void odezk_status_free(odezk_status *status)
 
 struct inquiry;
 
-/* Asks for one member; it has its place in the view and among the members of the result. */
+/* The request for one member; its index is that of the node in the view and of the member in the result. */
 struct question {
     struct inquiry *inquiry;
 };
@@ -171,9 +171,9 @@ struct inquiry {
     struct oz_view view;
     struct oz_leader leader;
     struct owned_status *result;
-    struct question *questions; /* one for each node of the view */
+    struct question *questions; /* one per node of the view */
     size_t asked, under_way;
-    bool over; /* the session ended: all begins again */
+    bool over; /* the session ended: start over */
     int error;
     const char *why; /* NULL: nothing to add */
 };
@@ -252,7 +252,7 @@ static bool parse_member(odezk_member *m, const struct oz_node *node, const stru
     return parse_metadata(m, reply->data) && m->id && m->host && m->version;
 }
 
-/* Takes out those that left while they were asked for. */
+/* Removes the places of nodes that left before they were read. */
 static void close_gaps(struct owned_status *r)
 {
     size_t i, count = 0;
@@ -278,7 +278,7 @@ static void complete(struct inquiry *q)
         }
 }
 
-/* With nothing under way. */
+/* Called with no request under way. */
 static void end(struct inquiry *q)
 {
     if (q->over) {
@@ -309,7 +309,7 @@ static void member_read(void *owner, const struct oz_reply *reply)
         q->over = true;
     else if (reply->rc == OZ_OK && !parse_member(&q->result->members[i], &q->view.nodes[i], reply))
         q->error = ODEZK_ENOMEM;
-    else if (reply->rc != OZ_OK && reply->rc != OZ_NONODE) /* without its znode it has just left */
+    else if (reply->rc != OZ_OK && reply->rc != OZ_NONODE) /* OZ_NONODE: it has just left */
         refuse(q, reply->rc);
     ask_members(q);
 }
@@ -330,7 +330,7 @@ static bool ask_member(struct inquiry *q, size_t i)
     return good;
 }
 
-/* As many at a time as may be under way; the end when all have answered. */
+/* Reads the next members, as many as the window allows; ends the task when all have answered. */
 static void ask_members(struct inquiry *q)
 {
     while (!q->over && !q->error && q->under_way < OZ_WINDOW && q->asked < q->view.count) {
@@ -345,7 +345,7 @@ static void ask_members(struct inquiry *q)
         end(q);
 }
 
-/* Makes room for what the members tell. */
+/* Allocates the result and the requests for its members. */
 static bool make_room(struct inquiry *q)
 {
     struct owned_status *r = q->result = oz_alloc(sizeof *q->result);
@@ -400,7 +400,7 @@ static void synced(void *owner, const struct oz_reply *reply)
     (void)reply;
 }
 
-/* Behind a sync, so that a server that lags shows what everybody else sees already. */
+/* A sync comes first, so that a server that lags behind does not show an old state. */
 static void run_inquiry(struct oz_task *task)
 {
     struct inquiry *q = (struct inquiry *)task;

@@ -1,4 +1,4 @@
-/* What a handle consists of: how its parts are made and wired, and what they tell each other. All but the making is on
+/* The parts of a handle: making them, and passing on what one of them reports to the others. All but the making runs on
  * the dispatcher. */
 #include "cluster/cluster.h"
 
@@ -55,7 +55,7 @@ static void on_session(void *self, enum oz_session_event event)
 {
     odezk_cluster *c = self;
 
-    if (event == OZ_UP || event == OZ_RESUMED) /* resumed, the servers may be others */
+    if (event == OZ_UP || event == OZ_RESUMED) /* after a resume the servers may have changed */
         oz_reaper_session(c->reaper, oz_session_identity(c->session), oz_session_hosts(c->session));
     if (event == OZ_RESUMED)
         oz_inbox_look(c->inbox);
@@ -110,7 +110,7 @@ static void on_member(void *arg, odezk_member_change change, const struct oz_nod
         oz_inbox_sweep(c->session, c->root);
 }
 
-/* The master is who `leader` names, as long as that life of the node is among the members. */
+/* The master is the node that `leader` names, while that incarnation of it is a member. */
 static void find_master(odezk_cluster *c)
 {
     const struct oz_node *node = oz_view_find(oz_membership_view(c->membership), c->leader.id);
@@ -190,7 +190,7 @@ static void on_mastership(void *arg, bool held, int64_t epoch, const char *reaso
         oz_inbox_sweep(c->session, c->root);
 }
 
-/* From here on this node can keep locks that nobody wants, as it can be asked for them. */
+/* From now on others can ask this node for a lock, so it may keep those that nobody wants. */
 static void on_inbox_read(void *owner)
 {
     odezk_cluster *c = owner;
@@ -284,7 +284,8 @@ static bool make_locks(odezk_cluster *c, const odezk_config *config)
     return c->locks != NULL;
 }
 
-/* In this order they hear of the session: locks are lost before the mastership, and that before the membership. */
+/* Listeners are called in the order in which they are added: locks are lost first, then the mastership, then the
+ * membership. */
 bool oz_parts_make(odezk_cluster *c, const odezk_config *config)
 {
     struct oz_session_options session = {.config = config,

@@ -51,8 +51,8 @@ static void written(void *owner, const struct oz_reply *reply)
     }
 }
 
-/* In the session of the grant, and before its znode can be deleted: all its requests are served in order. So a
- * znode that is still there when the servers do this is the grant's own. */
+/* This is the session of the grant, and its requests are served in order: if the znode still exists when the servers
+ * execute this, it is the grant's own. */
 static void run(struct oz_task *task)
 {
     struct guarded *g = (struct guarded *)task;
