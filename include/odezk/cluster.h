@@ -101,7 +101,7 @@ typedef struct odezk_subscription odezk_subscription;
  * @param options NULL means ODEZK_CLUSTER_OPTIONS_INIT
  * @param out     set to the handle, to be closed and freed with odezk_cluster_free(); untouched on failure
  * @return ODEZK_OK; ODEZK_EINVAL (out is NULL, an unknown options version or role); ODEZK_ECONFIG (settings that do not
- *         fit each other); ODEZK_ENOMEM; ODEZK_ESYSTEM (no thread or descriptor to be had)
+ *         fit each other); ODEZK_ENOMEM; ODEZK_ESYSTEM (no thread could be started, or no descriptor opened)
  *
  * Any thread, also inside a callback; does not block on the network. Since 0.1.
  */

@@ -46,7 +46,7 @@ int odezk_lock_acquire(odezk_cluster *cluster, const char *space, const char *ke
 /**
  * The end of an asynchronous attempt; runs exactly once, on the callback thread.
  *
- * @param error as odezk_lock_acquire() returns it, or ODEZK_ECANCELED
+ * @param error as odezk_lock_acquire() returns it, or ODEZK_ECANCELED; odezk_last_error() says why, inside the callback
  * @param lock  the grant, to be freed by the receiver; NULL when error is not ODEZK_OK
  */
 typedef void (*odezk_lock_cb)(int error, odezk_lock *lock, void *arg);

@@ -41,13 +41,13 @@ static int program_make(struct program *program, char *const argv[], char *const
     size_t count = 0;
 
     *program = (struct program){.argv = argv, .envp = envp};
-    while (argv[count] != NULL)
+    while (argv[count])
         count++;
     program->path = process_find(argv[0]);
-    if (program->path == NULL)
+    if (!program->path)
         return errno;
     program->script = calloc(count + 2, sizeof *program->script);
-    if (program->script == NULL) {
+    if (!program->script) {
         program_free(program);
         return ENOMEM;
     }

@@ -27,7 +27,7 @@ int common_fail(const struct cli *cli, int error)
 {
     const char *particulars = odezk_last_error();
 
-    cli_error(cli, "%s", *particulars != '\0' ? particulars : odezk_strerror(error));
+    cli_error(cli, "%s", *particulars ? particulars : odezk_strerror(error));
     return common_exit_code(error);
 }
 
@@ -44,11 +44,11 @@ int common_out_of_memory(const struct cli *cli)
 
 static const char *config_dir(const struct cli *cli, const char *dir)
 {
-    if (dir == NULL)
+    if (!dir)
         dir = cli->config_dir;
-    if (dir == NULL)
+    if (!dir)
         dir = getenv("ODEZK_CONFIG");
-    return dir != NULL && *dir != '\0' ? dir : NULL;
+    return dir && *dir ? dir : NULL;
 }
 
 int common_set(const struct cli *cli, odezk_config *config, const char *name, const char *value)
@@ -58,22 +58,15 @@ int common_set(const struct cli *cli, odezk_config *config, const char *name, co
     return error == ODEZK_OK ? EXIT_DONE : common_fail(cli, error);
 }
 
-/* Goes on after a mistake, to tell all of them. */
+/* Goes on after a mistake, to report all of them. */
 static int apply_options(const struct cli *cli, odezk_config *config)
 {
-    const struct {
-        const char *name, *value;
-    } options[] = {{"servers", cli->servers},
-                   {"base", cli->base},
-                   {"cluster", cli->cluster},
-                   {"session-timeout", cli->session_timeout},
-                   {"connect-timeout", cli->connect_timeout}};
     int result = EXIT_DONE;
 
-    for (size_t i = 0; i < sizeof options / sizeof options[0]; i++) {
-        if (options[i].value == NULL)
+    for (int i = 0; i < CLI_SETTING_COUNT; i++) {
+        if (!cli->settings[i])
             continue;
-        int exit_code = common_set(cli, config, options[i].name, options[i].value);
+        int exit_code = common_set(cli, config, cli_settings[i], cli->settings[i]);
         if (exit_code != EXIT_DONE)
             result = exit_code;
     }
@@ -87,7 +80,7 @@ int common_load(const struct cli *cli, const char *dir, odezk_config **out, odez
 
     if (error != ODEZK_OK && error != ODEZK_ECONFIG)
         return common_fail(cli, error);
-    /* When the files are wrong, there are still the mistakes of the command line to be told. */
+    /* When the files are wrong, the mistakes of the command line are reported as well. */
     if (error == ODEZK_ECONFIG && odezk_config_new(&config) != ODEZK_OK)
         return common_out_of_memory(cli);
     int exit_code = apply_options(cli, config);
@@ -130,7 +123,7 @@ static void drop_line(odezk_log_level level, const char *category, const char *l
 static bool is_default(const odezk_config *config, const char *name)
 {
     const char *source = odezk_config_source(config, name);
-    return source == NULL || strcmp(source, "default") == 0;
+    return !source || strcmp(source, "default") == 0;
 }
 
 int common_client(const struct cli *cli, odezk_config **config, odezk_cluster **cluster)

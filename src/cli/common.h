@@ -22,16 +22,16 @@ int common_set(const struct cli *cli, odezk_config *config, const char *name, co
 /* A handle that was not started; an exit code. */
 int common_cluster(const struct cli *cli, const odezk_config *config, odezk_role role, odezk_cluster **out);
 
-/* A client's handle with the settings of the command line, and these settings; an exit code. */
+/* Sets `config` to the settings and `cluster` to a client's handle with them; an exit code. */
 int common_client(const struct cli *cli, odezk_config **config, odezk_cluster **cluster);
 
 /* The exit code for an error of the library. */
 int common_exit_code(int error);
 
-/* Tells a failed call's error, in the words of odezk_last_error(), and returns its exit code. */
+/* Prints odezk_last_error() after a failed call; returns the exit code. */
 int common_fail(const struct cli *cli, int error);
 
-/* Tells that no server was reached in this time; an exit code. */
+/* Prints that no server was reached in this time; an exit code. */
 int common_unreachable(const struct cli *cli, int timeout_ms);
 
 int common_out_of_memory(const struct cli *cli);

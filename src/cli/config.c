@@ -127,7 +127,7 @@ static int keys(const struct cli *cli, const char *dir)
         return keys_json(settings, count) ? EXIT_DONE : common_out_of_memory(cli);
     for (const odezk_setting *setting = settings; setting < settings + count; setting++)
         printf("%s%s\n    type     %s\n    default  %s\n    allowed  %s\n    %s\n", setting == settings ? "" : "\n",
-               setting->name, setting->type, *setting->default_value != '\0' ? setting->default_value : "(nothing)",
+               setting->name, setting->type, *setting->default_value ? setting->default_value : "(nothing)",
                setting->allowed, setting->description);
     return EXIT_DONE;
 }

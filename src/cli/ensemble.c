@@ -36,7 +36,7 @@ static char *java_path(void)
     const char *home = getenv("JAVA_HOME");
     char *path = NULL;
 
-    if (home != NULL && *home != '\0') {
+    if (home && *home) {
         if (asprintf(&path, "%s/bin/java", home) < 0)
             return NULL;
         if (access(path, X_OK) == 0)
@@ -51,7 +51,7 @@ bool ensemble_find_java(struct ensemble *ensemble, char *message, size_t size)
     size_t len = 0;
 
     ensemble->java = java_path();
-    if (ensemble->java == NULL) {
+    if (!ensemble->java) {
         snprintf(message, size, "no java found: install the package default-jre-headless");
         return false;
     }
@@ -74,7 +74,7 @@ static void port_range(int *low, int *high)
     int first = 32768, last = 60999;
     FILE *file = fopen("/proc/sys/net/ipv4/ip_local_port_range", "re");
 
-    if (file != NULL) {
+    if (file) {
         if (fscanf(file, "%d %d", &first, &last) != 2)
             first = 32768;
         fclose(file);
@@ -203,7 +203,7 @@ static int write_files(const struct ensemble *ensemble, const struct server *ser
 
     server_file(ensemble, server, "myid", path);
     FILE *file = fopen(path, "we");
-    if (file == NULL)
+    if (!file)
         return -1;
     fprintf(file, "%d\n", server->id);
     if (close_written(file) != 0)
@@ -211,7 +211,7 @@ static int write_files(const struct ensemble *ensemble, const struct server *ser
 
     server_file(ensemble, server, "zoo.cfg", path);
     file = fopen(path, "we");
-    if (file == NULL)
+    if (!file)
         return -1;
     write_settings(file, ensemble, server);
     return close_written(file);
@@ -329,7 +329,7 @@ static void probe(struct server *server)
     close(fd);
     answer[len] = '\0';
     const char *mode = strstr(answer, "Mode: ");
-    if (mode != NULL)
+    if (mode)
         sscanf(mode, "Mode: %15[a-z]", server->mode);
 }
 
@@ -348,9 +348,9 @@ static enum ensemble_result look(struct server *first, int count)
         reap(server);
         if (server->pid == 0)
             return ENSEMBLE_DIED;
-        if (server->mode[0] == '\0')
+        if (!server->mode[0])
             probe(server);
-        all = all && server->mode[0] != '\0';
+        all = all && server->mode[0];
     }
     return all ? ENSEMBLE_OK : ENSEMBLE_LATE;
 }
@@ -425,7 +425,7 @@ void ensemble_print_log(const struct ensemble *ensemble, const struct server *se
 
     server_file(ensemble, server, "log", path);
     FILE *file = fopen(path, "re");
-    if (file == NULL)
+    if (!file)
         return;
     if (fseek(file, -(long)sizeof tail, SEEK_END) != 0)
         rewind(file);

@@ -46,7 +46,7 @@ static json_t *add_particulars(json_t *object, const odezk_event *event)
     case ODEZK_EVENT_SESSION:
         object = add(object, "state", json_string(odezk_session_state_name(event->state)));
         object = add(object, "generation", json_integer((json_int_t)event->generation));
-        return event->reason != NULL ? add(object, "reason", output_string(event->reason)) : object;
+        return event->reason ? add(object, "reason", output_string(event->reason)) : object;
     case ODEZK_EVENT_READY:
         return add(object, "incarnation", json_integer(event->incarnation));
     case ODEZK_EVENT_MEMBER:
@@ -73,14 +73,14 @@ static void print_json(FILE *out, const odezk_event *event, const char *node)
     object = add(object, "time", output_time_value(event->time_ms));
     object = add(object, "node", output_string(node));
     object = add_particulars(object, event);
-    if (object != NULL)
+    if (object)
         json_dumpf(object, out, JSON_COMPACT);
     json_decref(object);
 }
 
 static void print_reason(FILE *out, const char *before, const char *reason)
 {
-    if (reason == NULL)
+    if (!reason)
         return;
     fputs(before, out);
     output_text(out, reason);
@@ -96,7 +96,7 @@ static void print_member(FILE *out, const odezk_event *event)
 static void print_master(FILE *out, const odezk_event *event)
 {
     fputs("master      ", out);
-    if (event->id == NULL) {
+    if (!event->id) {
         fputs("none", out);
         return;
     }
@@ -143,7 +143,7 @@ char *event_line(const odezk_event *event, const char *node, bool json)
     size_t size = 0;
     FILE *out = open_memstream(&line, &size);
 
-    if (out == NULL)
+    if (!out)
         return NULL;
     if (json)
         print_json(out, event, node);

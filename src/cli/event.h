@@ -5,7 +5,7 @@
 #include <odezk/cluster.h>
 #include <stdbool.h>
 
-/* The line with its newline, to be freed; NULL when there is no memory. `node` may be NULL. */
+/* The line with its newline, to be freed; NULL when out of memory. `node` may be NULL. */
 char *event_line(const odezk_event *event, const char *node, bool json);
 
 #endif

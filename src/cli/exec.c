@@ -37,6 +37,7 @@ struct exec {
     pthread_mutex_t mutex; /* of what follows, written by callbacks */
     bool connected, refused, answered, lost;
     int error; /* of the attempt to lock */
+    char why[1024];
 };
 
 static const char help[] =
@@ -87,9 +88,9 @@ static bool parse(struct cli *cli, struct exec *exec)
     exec->command = cli->argv + optind;
     if (!right)
         cli->exit_code = EXIT_USAGE;
-    else if (exec->key == NULL)
+    else if (!exec->key)
         cli->exit_code = cli_usage(cli, "--lock KEY is needed");
-    else if (*exec->command == NULL)
+    else if (!*exec->command)
         cli->exit_code = cli_usage(cli, "a command is needed");
     else
         return true;
@@ -125,6 +126,8 @@ static void on_answer(int error, odezk_lock *lock, void *arg)
     exec->answered = true;
     exec->error = error;
     exec->lock = lock;
+    if (error != ODEZK_OK)
+        snprintf(exec->why, sizeof exec->why, "%s", odezk_last_error());
     wake(exec);
 }
 
@@ -196,12 +199,12 @@ static int lock_failed(const struct exec *exec)
         cli_error(exec->cli, "another holds the lock '%s' in space '%s'", exec->key, exec->space);
         return EXIT_NO_LOCK;
     default:
-        cli_error(exec->cli, "no lock: %s", odezk_strerror(exec->error));
+        cli_error(exec->cli, "%s", exec->why);
         return common_exit_code(exec->error);
     }
 }
 
-/* The request is there until its callback, which takes the mutex, has returned. */
+/* The request is valid until its callback, which takes the mutex, has returned. */
 static void cancel(struct exec *exec, odezk_lock_request *request)
 {
     pthread_mutex_lock(&exec->mutex);
@@ -232,21 +235,20 @@ static int take_lock(struct exec *exec)
     return interrupted != 0 ? 128 + interrupted : lock_failed(exec);
 }
 
-/* The environment with the two variables, in one block to be freed; NULL when there is no memory.
- */
+/* The environment with the two variables, in one block to be freed; NULL when out of memory. */
 static char **make_environment(const struct exec *exec)
 {
     static const char token_name[] = "ODEZK_FENCING_TOKEN=", key_name[] = "ODEZK_LOCK_KEY=";
     size_t count = 0, used = 0;
     size_t text_size = sizeof token_name + 20 + sizeof key_name + strlen(exec->key);
 
-    while (environ[count] != NULL)
+    while (environ[count])
         count++;
     char **block = malloc((count + 3) * sizeof *block + text_size);
-    if (block == NULL)
+    if (!block)
         return NULL;
     char *text = (char *)(block + count + 3);
-    for (char **entry = environ; *entry != NULL; entry++)
+    for (char **entry = environ; *entry; entry++)
         if (strncmp(*entry, token_name, sizeof token_name - 1) != 0 &&
             strncmp(*entry, key_name, sizeof key_name - 1) != 0)
             block[used++] = *entry;
@@ -262,7 +264,7 @@ static int start_command(struct exec *exec)
 {
     char **environment = make_environment(exec);
 
-    if (environment == NULL)
+    if (!environment)
         return common_out_of_memory(exec->cli);
     int error = child_start(&exec->child, exec->command, environment);
     free(environment);

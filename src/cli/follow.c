@@ -51,7 +51,7 @@ static bool append(struct follow *follow, const char *line)
     if (wanted > follow->capacity) {
         size_t capacity = wanted * 2;
         char *lines = realloc(follow->lines, capacity);
-        if (lines == NULL)
+        if (!lines)
             return false;
         follow->lines = lines;
         follow->capacity = capacity;
@@ -78,7 +78,7 @@ static void on_event(odezk_cluster *cluster, const odezk_event *event, void *arg
 
     (void)cluster;
     pthread_mutex_lock(&follow->mutex);
-    if (line == NULL || !append(follow, line))
+    if (!line || !append(follow, line))
         follow->lost = true;
     note_state(follow, event);
     pthread_mutex_unlock(&follow->mutex);

@@ -140,13 +140,13 @@ static bool confirmed(const struct locks *locks, const char *space, const char *
         return true;
     fprintf(stderr, "End the grant of %s/%s with token %" PRId64 "? Its holder may still be at work. [y/N] ", space,
             key, locks->token);
-    return fgets(answer, sizeof answer, stdin) != NULL && (strcmp(answer, "y\n") == 0 || strcmp(answer, "yes\n") == 0);
+    return fgets(answer, sizeof answer, stdin) && (strcmp(answer, "y\n") == 0 || strcmp(answer, "yes\n") == 0);
 }
 
 static int release(const struct cli *cli, const odezk_config *config, odezk_cluster *cluster, const struct locks *locks,
                    const char *key)
 {
-    const char *space = locks->space != NULL ? locks->space : "default";
+    const char *space = locks->space ? locks->space : "default";
     int error;
 
     if (!confirmed(locks, space, key)) {
@@ -182,7 +182,7 @@ static bool read_token(struct cli *cli, const char *text, int64_t *token)
 
     errno = 0;
     *token = strtoll(text, &end, 10);
-    if (errno == 0 && *text != '\0' && *end == '\0' && *token > 0)
+    if (errno == 0 && *text && !*end && *token > 0)
         return true;
     cli->exit_code = cli_usage(cli, "--token: '%s' is not a token; a positive number is allowed", text);
     return false;

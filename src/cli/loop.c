@@ -43,7 +43,7 @@ int loop_read_signal(int fd, bool *typed)
 
     if (read(fd, &info, sizeof info) != (ssize_t)sizeof info)
         return 0;
-    if (typed != NULL)
+    if (typed)
         *typed = info.ssi_code == SI_KERNEL;
     return (int)info.ssi_signo;
 }

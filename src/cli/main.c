@@ -44,7 +44,7 @@ static int run_command(struct cli *cli)
     if (optind >= cli->argc)
         return cli_usage(cli, "a command is missing");
     command = find_command(cli->argv[optind]);
-    if (command == NULL)
+    if (!command)
         return cli_usage(cli, "no such command: '%s'", cli->argv[optind]);
     cli->command = command;
     cli->argc -= optind;

@@ -48,7 +48,7 @@ static bool parse(struct cli *cli, struct node *node)
                 cli_usage(cli, "--meta: at most %d are allowed", METADATA_MAX);
                 return false;
             }
-            if (strchr(optarg, '=') == NULL) {
+            if (!strchr(optarg, '=')) {
                 cli_usage(cli, "--meta: found '%s', allowed is KEY=VALUE", optarg);
                 return false;
             }
@@ -70,7 +70,7 @@ static int set_metadata(const struct cli *cli, odezk_cluster *cluster, const cha
     size_t length = strcspn(pair, "=");
     char *key = strndup(pair, length);
 
-    if (key == NULL)
+    if (!key)
         return common_out_of_memory(cli);
     int error = odezk_cluster_set_metadata(cluster, key, pair + length + 1);
     free(key);
@@ -101,7 +101,7 @@ static int run_node(const struct cli *cli, const struct node *node, int signal_f
     odezk_cluster *cluster = NULL;
     int exit_code = common_config(cli, NULL, &config);
 
-    if (exit_code == EXIT_DONE && node->id != NULL)
+    if (exit_code == EXIT_DONE && node->id)
         exit_code = common_set(cli, config, "node-id", node->id);
     if (exit_code == EXIT_DONE)
         exit_code = common_cluster(cli, config, node->observer ? ODEZK_ROLE_OBSERVER : ODEZK_ROLE_MEMBER, &cluster);

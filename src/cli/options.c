@@ -6,30 +6,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Values of the common options lie above every character that a command uses for its own. */
-enum {
-    OPT_CONFIG = 0x100,
-    OPT_SERVERS,
-    OPT_BASE,
-    OPT_CLUSTER,
-    OPT_SESSION_TIMEOUT,
-    OPT_CONNECT_TIMEOUT,
-    OPT_JSON,
-    OPT_HELP
+const char *const cli_settings[CLI_SETTING_COUNT] = {
+    [CLI_SERVERS] = "servers",
+    [CLI_BASE] = "base",
+    [CLI_CLUSTER] = "cluster",
+    [CLI_SESSION_TIMEOUT] = "session-timeout",
+    [CLI_CONNECT_TIMEOUT] = "connect-timeout",
 };
 
-static const struct option common[] = {
+/* Above every character, which commands use for their own options. */
+enum { OPT_CONFIG = 0x100, OPT_JSON, OPT_HELP, OPT_SETTING /* plus the enum cli_setting */ };
+
+static const struct option others[] = {
     {"config", required_argument, NULL, OPT_CONFIG},
-    {"servers", required_argument, NULL, OPT_SERVERS},
-    {"base", required_argument, NULL, OPT_BASE},
-    {"cluster", required_argument, NULL, OPT_CLUSTER},
-    {"session-timeout", required_argument, NULL, OPT_SESSION_TIMEOUT},
-    {"connect-timeout", required_argument, NULL, OPT_CONNECT_TIMEOUT},
     {"json", no_argument, NULL, OPT_JSON},
     {"help", no_argument, NULL, OPT_HELP},
 };
 
-enum { COMMON_COUNT = sizeof common / sizeof common[0], OWN_MAX = 16 };
+enum { OTHER_COUNT = sizeof others / sizeof others[0], OWN_MAX = 16 };
+enum { ALL_MAX = OWN_MAX + OTHER_COUNT + CLI_SETTING_COUNT + 1 };
 
 const char cli_common_help[] = "\nCommon options:\n"
                                "  --config DIR           read ode-cluster.xml and ode-axis2.properties in DIR\n"
@@ -45,7 +40,7 @@ const char cli_common_help[] = "\nCommon options:\n"
 static void vtell(const struct cli *cli, const char *format, va_list args)
 {
     fputs("odezk: ", stderr);
-    if (cli->command != NULL)
+    if (cli->command)
         fprintf(stderr, "%s: ", cli->command->name);
     vfprintf(stderr, format, args);
 }
@@ -65,7 +60,7 @@ int cli_usage(const struct cli *cli, const char *format, ...)
     va_start(args, format);
     vtell(cli, format, args);
     va_end(args);
-    if (cli->command != NULL)
+    if (cli->command)
         fprintf(stderr, " (see 'odezk %s --help')\n", cli->command->name);
     else
         fputs(" (see 'odezk --help')\n", stderr);
@@ -78,7 +73,7 @@ static int stop(struct cli *cli, int exit_code)
     return CLI_STOP;
 }
 
-/* getopt_long says '?' for everything but a missing value; the word at fault is the one before. */
+/* getopt_long() returns '?' for every mistake but a missing value; the wrong word is the one before optind. */
 static int mistake(struct cli *cli, int opt)
 {
     const char *word = cli->argv[optind - 1];
@@ -99,54 +94,43 @@ static int print_help(struct cli *cli)
     return stop(cli, EXIT_DONE);
 }
 
-int cli_next(struct cli *cli, const struct option *own)
+static void list_options(const struct option *own, struct option all[ALL_MAX])
 {
-    struct option all[COMMON_COUNT + OWN_MAX + 1] = {0};
     size_t count = 0;
 
-    while (count < OWN_MAX && own[count].name != NULL) {
+    while (count < OWN_MAX && own[count].name) {
         all[count] = own[count];
         count++;
     }
-    memcpy(all + count, common, sizeof common);
+    memcpy(all + count, others, sizeof others);
+    count += OTHER_COUNT;
+    for (int i = 0; i < CLI_SETTING_COUNT; i++)
+        all[count++] = (struct option){cli_settings[i], required_argument, NULL, OPT_SETTING + i};
+    all[count] = (struct option){0};
+}
 
-    const char *order = cli->command == NULL || cli->command->runs_command ? "+:" : ":";
+int cli_next(struct cli *cli, const struct option *own)
+{
+    struct option all[ALL_MAX];
+    const char *order = !cli->command || cli->command->runs_command ? "+:" : ":";
+
+    list_options(own, all);
     for (;;) {
         opterr = 0;
         optopt = 0;
         int opt = getopt_long(cli->argc, cli->argv, order, all, NULL);
-        switch (opt) {
-        case OPT_CONFIG:
+        if (opt == OPT_CONFIG)
             cli->config_dir = optarg;
-            break;
-        case OPT_SERVERS:
-            cli->servers = optarg;
-            break;
-        case OPT_BASE:
-            cli->base = optarg;
-            break;
-        case OPT_CLUSTER:
-            cli->cluster = optarg;
-            break;
-        case OPT_SESSION_TIMEOUT:
-            cli->session_timeout = optarg;
-            break;
-        case OPT_CONNECT_TIMEOUT:
-            cli->connect_timeout = optarg;
-            break;
-        case OPT_JSON:
+        else if (opt == OPT_JSON)
             cli->json = true;
-            break;
-        case OPT_HELP:
-            if (cli->command == NULL)
-                return opt;
+        else if (opt >= OPT_SETTING)
+            cli->settings[opt - OPT_SETTING] = optarg;
+        else if (opt == OPT_HELP && cli->command)
             return print_help(cli);
-        case ':':
-        case '?':
+        else if (opt == ':' || opt == '?')
             return mistake(cli, opt);
-        default:
+        else
             return opt;
-        }
     }
 }
 
@@ -156,7 +140,7 @@ bool cli_number(const struct cli *cli, const char *option, const char *text, int
     errno = 0;
     long value = strtol(text, &end, 10);
 
-    if (errno != 0 || end == text || *end != '\0' || value < min || value > max) {
+    if (errno != 0 || end == text || *end || value < min || value > max) {
         cli_usage(cli, "%s: found '%s', allowed is a whole number from %d to %d", option, text, min, max);
         return false;
     }

@@ -1,4 +1,4 @@
-/* The command line: commands, their options, and how a mistake in it is told. */
+/* The command line: commands, their options, and messages about mistakes in it. */
 #ifndef CLI_OPTIONS_H
 #define CLI_OPTIONS_H
 
@@ -19,12 +19,18 @@ struct command {
     int (*run)(struct cli *cli);
 };
 
+/* The common options that are settings; cli_settings has their names. */
+enum cli_setting { CLI_SERVERS, CLI_BASE, CLI_CLUSTER, CLI_SESSION_TIMEOUT, CLI_CONNECT_TIMEOUT, CLI_SETTING_COUNT };
+
+extern const char *const cli_settings[CLI_SETTING_COUNT];
+
 /* What was given on the command line; NULL: not given. */
 struct cli {
     const struct command *command; /* NULL until its name was read */
     int argc;
     char **argv; /* argv[0] is the command's name */
-    const char *config_dir, *servers, *base, *cluster, *session_timeout, *connect_timeout;
+    const char *config_dir;
+    const char *settings[CLI_SETTING_COUNT];
     bool json;
     int exit_code; /* after CLI_STOP */
 };
@@ -36,7 +42,7 @@ enum {
 
 extern const char cli_common_help[];
 
-/* Reads the next option; the common ones are taken in silently. `own` ends with a zero entry. */
+/* Returns the next option of the command itself; common ones are stored in `cli`. `own` ends with a zero entry. */
 int cli_next(struct cli *cli, const struct option *own);
 
 /* "odezk: COMMAND: message" on standard error. */
@@ -45,7 +51,7 @@ void cli_error(const struct cli *cli, const char *format, ...) __attribute__((fo
 /* The same for a mistake in the command line; returns EXIT_USAGE. */
 int cli_usage(const struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Reads a whole number from `min` to `max`; false after telling the mistake. */
+/* Reads a whole number from `min` to `max`; otherwise prints the mistake and returns false. */
 bool cli_number(const struct cli *cli, const char *option, const char *text, int min, int max, int *out);
 
 #endif

@@ -10,20 +10,20 @@ void output_time(int64_t ms, char out[OUTPUT_TIME_SIZE])
     struct tm tm;
     size_t len = 0;
 
-    if (gmtime_r(&seconds, &tm) != NULL)
+    if (gmtime_r(&seconds, &tm))
         len = strftime(out, OUTPUT_TIME_SIZE, "%Y-%m-%dT%H:%M:%S", &tm);
     snprintf(out + len, OUTPUT_TIME_SIZE - len, ".%03dZ", (int)((ms % 1000 + 1000) % 1000));
 }
 
 json_t *output_string(const char *text)
 {
-    if (text == NULL)
+    if (!text)
         return json_null();
 
     json_t *string = json_string(text);
-    char *copy = string == NULL ? strdup(text) : NULL;
-    if (copy != NULL) {
-        for (char *c = copy; *c != '\0'; c++)
+    char *copy = string ? NULL : strdup(text);
+    if (copy) {
+        for (char *c = copy; *c; c++)
             if ((unsigned char)*c >= 0x80)
                 *c = '?';
         string = json_string(copy);
@@ -42,7 +42,7 @@ json_t *output_time_value(int64_t ms)
 
 bool output_json(json_t *value)
 {
-    bool done = value != NULL && json_dumpf(value, stdout, JSON_COMPACT | JSON_ENCODE_ANY) == 0;
+    bool done = value && json_dumpf(value, stdout, JSON_COMPACT | JSON_ENCODE_ANY) == 0;
 
     putchar('\n');
     json_decref(value);
@@ -62,7 +62,7 @@ static int control_length(const char *text)
 
 void output_text(FILE *file, const char *text)
 {
-    while (*text != '\0') {
+    while (*text) {
         int control = control_length(text);
         fputc(control > 0 ? '?' : *text, file);
         text += control > 0 ? control : 1;

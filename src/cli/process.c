@@ -55,12 +55,12 @@ static bool runnable(const char *path)
 
 char *process_find(const char *name)
 {
-    if (strchr(name, '/') != NULL)
+    if (strchr(name, '/'))
         return runnable(name) ? strdup(name) : NULL;
 
     const char *dirs = getenv("PATH");
     int error = ENOENT;
-    for (const char *dir = dirs != NULL ? dirs : "/usr/bin:/bin"; *name != '\0'; dir++) {
+    for (const char *dir = dirs ? dirs : "/usr/bin:/bin"; *name; dir++) {
         size_t len = strcspn(dir, ":");
         char *path = NULL;
         if (asprintf(&path, "%.*s%s%s", (int)len, dir, len > 0 ? "/" : "./", name) < 0) {
@@ -73,7 +73,7 @@ char *process_find(const char *name)
             error = EACCES;
         free(path);
         dir += len;
-        if (*dir == '\0')
+        if (!*dir)
             break;
     }
     errno = error;

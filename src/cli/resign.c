@@ -8,7 +8,7 @@
 
 static const char help[] = "usage: odezk resign [common options] ID\n"
                            "\n"
-                           "Asks the node ID, which is master, to resign, and waits until another one can be it.\n";
+                           "Asks node ID, the master, to resign, and waits until it is master no longer.\n";
 
 static const struct option own[] = {{0}};
 

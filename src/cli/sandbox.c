@@ -92,17 +92,25 @@ static int parse(struct sandbox *sandbox)
     return EXIT_DONE;
 }
 
+static bool has_setting(const struct cli *cli)
+{
+    for (int i = 0; i < CLI_SETTING_COUNT; i++)
+        if (i != CLI_SERVERS && cli->settings[i])
+            return true;
+    return false;
+}
+
 static int check(struct sandbox *sandbox)
 {
     struct cli *cli = sandbox->cli;
+    const char *servers = cli->settings[CLI_SERVERS];
 
-    if (cli->config_dir != NULL || cli->base != NULL || cli->cluster != NULL || cli->session_timeout != NULL ||
-        cli->connect_timeout != NULL)
+    if (cli->config_dir || has_setting(cli))
         return cli_usage(cli, "of the common options only --servers and --json are allowed");
-    if (cli->servers != NULL) {
-        if (strcmp(cli->servers, "1") != 0 && strcmp(cli->servers, "3") != 0)
-            return cli_usage(cli, "--servers: found '%s', allowed is 1 or 3", cli->servers);
-        sandbox->ensemble.count = cli->servers[0] - '0';
+    if (servers) {
+        if (strcmp(servers, "1") != 0 && strcmp(servers, "3") != 0)
+            return cli_usage(cli, "--servers: found '%s', allowed is 1 or 3", servers);
+        sandbox->ensemble.count = servers[0] - '0';
     }
     if (sandbox->control + sandbox->until_eof + (sandbox->command != NULL) > 1)
         return cli_usage(cli, "--control, --until-eof and a command exclude each other");
@@ -114,12 +122,12 @@ static const char *data_parent(const struct sandbox *sandbox)
     struct statvfs fs;
     const char *tmp = getenv("TMPDIR");
 
-    if (sandbox->parent != NULL)
+    if (sandbox->parent)
         return sandbox->parent;
     if (access(SHM_DIR, W_OK | X_OK) == 0 && statvfs(SHM_DIR, &fs) == 0 &&
         (uint64_t)fs.f_bavail * fs.f_frsize >= SHM_FREE_MIN)
         return SHM_DIR;
-    return tmp != NULL && *tmp != '\0' ? tmp : "/tmp";
+    return tmp && *tmp ? tmp : "/tmp";
 }
 
 static int make_dir(struct sandbox *sandbox)
@@ -128,7 +136,7 @@ static int make_dir(struct sandbox *sandbox)
     const char *wanted = data_parent(sandbox);
 
     /* The servers run in folders of their own: they need an absolute path. */
-    if (realpath(wanted, parent) == NULL || tempdir_make(&sandbox->dir, parent) != 0) {
+    if (!realpath(wanted, parent) || tempdir_make(&sandbox->dir, parent) != 0) {
         cli_error(sandbox->cli, "cannot make a directory in %s: %s", wanted, strerror(errno));
         return EXIT_FAILED;
     }
@@ -151,7 +159,7 @@ static enum ensemble_result start_once(struct sandbox *sandbox)
         ensemble_wait(ensemble->servers, ensemble->count, START_TIMEOUT_MS, sandbox->signal_fd, &signal);
     if (result == ENSEMBLE_INTERRUPTED) {
         sandbox->ended = true;
-        sandbox->exit_code = sandbox->command != NULL ? 128 + signal : EXIT_DONE;
+        sandbox->exit_code = sandbox->command ? 128 + signal : EXIT_DONE;
     }
     return result;
 }
@@ -205,7 +213,7 @@ static int announce(struct sandbox *sandbox)
 
     ensemble_connect_string(&sandbox->ensemble, connect);
     format_pids(&sandbox->ensemble, pids, sizeof pids);
-    if (sandbox->command != NULL)
+    if (sandbox->command)
         return setenv("ODEZK_SERVERS", connect, 1) == 0 && setenv("ZK_PIDS", pids, 1) == 0 ? EXIT_DONE : EXIT_FAILED;
     if (sandbox->cli->json)
         print_json(sandbox, connect);
@@ -351,7 +359,7 @@ static int run_servers(struct sandbox *sandbox)
     exit_code = announce(sandbox);
     if (exit_code != EXIT_DONE)
         return exit_code;
-    if (sandbox->command != NULL)
+    if (sandbox->command)
         return run_command(sandbox);
     serve(sandbox);
     return EXIT_DONE;

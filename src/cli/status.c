@@ -35,7 +35,7 @@ static json_t *member_value(const odezk_member *member)
 
 static json_t *master_value(const odezk_status *status)
 {
-    if (status->master == NULL)
+    if (!status->master)
         return json_null();
     return json_pack("{s:o, s:I, s:I}", "id", output_string(status->master->id), "incarnation",
                      (json_int_t)status->master->incarnation, "epoch", (json_int_t)status->master_epoch);
@@ -56,7 +56,7 @@ static int width(const char *text)
 {
     int count = 0;
 
-    for (; *text != '\0'; text++)
+    for (; *text; text++)
         count += ((unsigned char)*text & 0xc0) != 0x80;
     return count;
 }
@@ -92,7 +92,7 @@ static void print_table(const odezk_status *status)
 
     printf("cluster ");
     output_text(stdout, status->cluster);
-    if (status->master != NULL) {
+    if (status->master) {
         printf(", master ");
         output_text(stdout, status->master->id);
         printf(" (epoch %" PRId64 ")\n", status->master_epoch);

@@ -51,7 +51,7 @@ static void sweep(const char *parent)
     DIR *entries = opendir(parent);
     char path[PATH_MAX];
 
-    if (entries == NULL)
+    if (!entries)
         return;
     for (struct dirent *entry; (entry = readdir(entries)) != NULL;) {
         if (strncmp(entry->d_name, PREFIX, strlen(PREFIX)) != 0)
@@ -72,7 +72,7 @@ static int make_locked(struct tempdir *dir, const char *parent)
         errno = ENAMETOOLONG;
         return -1;
     }
-    if (mkdtemp(dir->path) == NULL)
+    if (!mkdtemp(dir->path))
         return -1;
     int fd = open_dir(dir->path);
     if (fd < 0)

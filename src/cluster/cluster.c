@@ -1,4 +1,4 @@
-/* The life of a cluster handle: how its parts are wired, started and stopped. */
+/* The life of a cluster handle: how it is made, started, joined and closed. */
 #include "cluster/cluster.h"
 
 #include "base/clock.h"
@@ -8,10 +8,8 @@
 #include "base/mem.h"
 #include "config/config.h"
 #include "config/nodeid.h"
-#include "recipe/process.h"
-#include "znode/fields.h"
 
-#include <inttypes.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +22,7 @@ const char *odezk_version(void)
     return ODEZK_VERSION;
 }
 
-/* ---- may this call go on? ---- */
+/* ---- checking arguments ---- */
 
 int oz_cluster_check(const odezk_cluster *cluster)
 {
@@ -44,355 +42,61 @@ int oz_cluster_check_blocking(const odezk_cluster *cluster)
     return rc;
 }
 
-/* ---- what the parts tell; on the dispatcher ---- */
-
-static void do_close(odezk_cluster *cluster);
-
-static void on_state(void *arg, odezk_session_state state, const char *why)
+int oz_check_out(const void *out)
 {
-    odezk_cluster *c = arg;
-
-    pthread_mutex_lock(&c->lock);
-    c->state = state;
-    c->generation = oz_session_generation(c->session);
-    c->session_id = oz_session_id(c->session);
-    c->timeout_ms = oz_session_timeout(c->session);
-    if (c->role == ODEZK_ROLE_CLIENT) /* it has nothing to join */
-        c->ready = state == ODEZK_SESSION_CONNECTED || state == ODEZK_SESSION_SUSPENDED;
-    pthread_cond_broadcast(&c->changed);
-    pthread_mutex_unlock(&c->lock);
-    oz_emit_session(c, state, why);
+    return out ? ODEZK_OK : oz_fail(ODEZK_EINVAL, "the out parameter is NULL");
 }
 
-static void on_refused(void *arg, int error, const char *why)
+int oz_check_timeout(int timeout_ms)
 {
-    odezk_cluster *c = arg;
-
-    if (c->closing)
-        return;
-    oz_info("cluster", "refused: %s", why);
-    pthread_mutex_lock(&c->lock);
-    c->refused = error;
-    snprintf(c->refusal, sizeof c->refusal, "%s", why);
-    pthread_cond_broadcast(&c->changed);
-    pthread_mutex_unlock(&c->lock);
-    oz_emit(c, &(odezk_event){.type = ODEZK_EVENT_REFUSED, .reason = c->refusal, .error = error});
-    oz_tasks_go(c, error);
-    do_close(c);
+    if (timeout_ms >= 0)
+        return ODEZK_OK;
+    return oz_fail(ODEZK_EINVAL, "timeout_ms is %d; 0 or more is allowed", timeout_ms);
 }
 
-static void on_session(void *self, enum oz_session_event event)
+int oz_check_lock(const char *space, const char *key)
 {
-    odezk_cluster *c = self;
+    const char *mistake;
 
-    if (event == OZ_UP || event == OZ_RESUMED) /* resumed, the servers may be others */
-        oz_reaper_session(c->reaper, oz_session_identity(c->session), oz_session_hosts(c->session));
-    if (event == OZ_RESUMED)
-        oz_inbox_look(c->inbox);
-    if (event == OZ_UP)
-        oz_tasks_go(c, 0);
-}
-
-static void on_ready(void *arg, const struct oz_node *self)
-{
-    odezk_cluster *c = arg;
-    int64_t incarnation = oz_incarnation(self->seq);
-    char name[OZ_MEMBER_NAME_SIZE], path[1200];
-
-    pthread_mutex_lock(&c->lock);
-    c->ready = true;
-    c->self = *self;
-    pthread_cond_broadcast(&c->changed);
-    pthread_mutex_unlock(&c->lock);
-    oz_info("member", "%s has joined, incarnation %" PRId64, self->id, incarnation);
-    oz_emit(c, &(odezk_event){.type = ODEZK_EVENT_READY, .id = self->id, .incarnation = incarnation});
-    if (c->role == ODEZK_ROLE_MEMBER)
-        oz_election_enter(c->election, self->id, incarnation);
-    oz_node_name(self, name);
-    oz_inbox_open(c->inbox, name);
-    snprintf(path, sizeof path, "%s/members/%s", c->root, name);
-    oz_reaper_member(c->reaper, path);
-}
-
-static void on_unready(void *arg)
-{
-    odezk_cluster *c = arg;
-
-    pthread_mutex_lock(&c->lock);
-    c->ready = false;
-    pthread_mutex_unlock(&c->lock);
-    oz_locks_no_inbox(c->locks);
-    oz_election_withdraw(c->election, "removed");
-    oz_inbox_remove(c->inbox);
-    oz_reaper_member(c->reaper, NULL);
-}
-
-static void on_member(void *arg, odezk_member_change change, const struct oz_node *node)
-{
-    odezk_cluster *c = arg;
-
-    oz_info("member", "%s %s, incarnation %" PRId64, node->id, odezk_member_change_name(change),
-            oz_incarnation(node->seq));
-    oz_emit(
-        c, &(odezk_event){
-               .type = ODEZK_EVENT_MEMBER, .id = node->id, .incarnation = oz_incarnation(node->seq), .change = change});
-    if (change != ODEZK_MEMBER_JOINED && oz_election_epoch(c->election))
-        oz_inbox_sweep(c->session, c->root);
-}
-
-/* The master is who `leader` names, as long as that life of the node is among the members. */
-static void find_master(odezk_cluster *c)
-{
-    const struct oz_node *node = oz_view_find(oz_membership_view(c->membership), c->leader.id);
-    struct oz_leader now = {0};
-    bool changed;
-
-    if (node && oz_incarnation(node->seq) == c->leader.incarnation)
-        now = c->leader;
-    pthread_mutex_lock(&c->lock);
-    changed =
-        strcmp(now.id, c->master.id) != 0 || now.incarnation != c->master.incarnation || now.epoch != c->master.epoch;
-    c->master = now;
-    pthread_mutex_unlock(&c->lock);
-    if (changed)
-        oz_emit(c, &(odezk_event){.type = ODEZK_EVENT_MASTER,
-                                  .id = now.id[0] ? now.id : NULL,
-                                  .incarnation = now.incarnation,
-                                  .epoch = now.epoch});
-}
-
-static void publish_view(void *arg)
-{
-    odezk_cluster *c = arg;
-    const struct oz_view *view = oz_membership_view(c->membership);
-    struct oz_node *nodes = oz_alloc((view->count + 1) * sizeof *nodes);
-
-    if (nodes && view->count)
-        memcpy(nodes, view->nodes, view->count * sizeof *nodes);
-    pthread_mutex_lock(&c->lock);
-    if (nodes) {
-        free(c->view.nodes);
-        c->view.nodes = nodes;
-        c->view.count = view->count;
-    }
-    pthread_mutex_unlock(&c->lock);
-    if (!nodes && !c->closing)
-        oz_timer_set(oz_session_timers(c->session), &c->view_timer, oz_now() + 100 * OZ_MS, publish_view, c);
-}
-
-static void on_viewed(void *arg)
-{
-    odezk_cluster *c = arg;
-
-    publish_view(c);
-    find_master(c);
-}
-
-static void on_waiting(void *arg, const char *former)
-{
-    odezk_cluster *c = arg;
-
-    pthread_mutex_lock(&c->lock);
-    snprintf(c->waits_for, sizeof c->waits_for, "%s", former);
-    pthread_mutex_unlock(&c->lock);
-}
-
-static void on_leader(void *arg, const struct oz_leader *leader)
-{
-    odezk_cluster *c = arg;
-
-    pthread_mutex_lock(&c->lock);
-    c->leader = *leader;
-    pthread_mutex_unlock(&c->lock);
-    find_master(c);
-}
-
-static void on_mastership(void *arg, bool held, int64_t epoch, const char *reason)
-{
-    odezk_cluster *c = arg;
-
-    pthread_mutex_lock(&c->lock);
-    c->mastership = held;
-    c->epoch = held ? epoch : 0;
-    pthread_mutex_unlock(&c->lock);
-    oz_emit(c, &(odezk_event){.type = ODEZK_EVENT_MASTERSHIP, .held = held, .epoch = epoch, .reason = reason});
-    if (held)
-        oz_inbox_sweep(c->session, c->root);
-}
-
-/* From here on this node can keep locks that nobody wants, as it can be asked for them. */
-static void on_inbox_read(void *owner)
-{
-    odezk_cluster *c = owner;
-    char name[OZ_MEMBER_NAME_SIZE];
-
-    oz_node_name(&c->self, name);
-    oz_locks_inbox_read(c->locks, name);
-}
-
-static char *on_request(void *owner, const char *name)
-{
-    odezk_cluster *c = owner;
-
-    if (oz_locks_asked(c->locks, name))
-        return NULL;
-    if (strncmp(name, OZ_INBOX_REPORT ".", sizeof OZ_INBOX_REPORT) == 0)
-        return oz_locks_report(c->locks);
-    if (strcmp(name, OZ_INBOX_RESIGN) == 0) {
-        oz_info("election", "another asked this node to resign");
-        oz_election_resign(c->election);
-    }
-    return NULL;
-}
-
-/* ---- what this node says about itself ---- */
-
-static void describe(odezk_cluster *c, struct oz_buf *b)
-{
-    const struct oz_pair *pair;
-
-    oz_process_describe(b, c->handle);
-    oz_field_add(b, "version", ODEZK_VERSION);
-    oz_field_number(b, "started", c->started_ms);
-    oz_field_number(b, "observer", c->role == ODEZK_ROLE_OBSERVER);
-    for (pair = c->metadata; pair; pair = pair->next) {
-        oz_buf_puts(b, "meta.");
-        oz_field_add(b, pair->key, pair->value);
-    }
-}
-
-static const char *member_data(void *arg)
-{
-    odezk_cluster *c = arg;
-    struct oz_buf b = {0};
-    char *data;
-
-    pthread_mutex_lock(&c->lock);
-    if (!c->data || c->metadata_changed) {
-        describe(c, &b);
-        data = oz_buf_take(&b);
-        if (data) {
-            free(c->data);
-            c->data = data;
-            c->metadata_changed = false;
-        }
-    }
-    pthread_mutex_unlock(&c->lock);
-    return c->data;
+    if (!space)
+        return oz_fail(ODEZK_EINVAL, "the space is NULL");
+    if (!key)
+        return oz_fail(ODEZK_EINVAL, "the key is NULL");
+    mistake = oz_lock_mistake(space, key);
+    return mistake ? oz_fail(ODEZK_EINVAL, "%s", mistake) : ODEZK_OK;
 }
 
 /* ---- making ---- */
 
-static const char *lock_trouble(void *arg)
-{
-    odezk_cluster *c = arg;
-
-    return oz_session_state(c->session) == ODEZK_SESSION_CONNECTED ? NULL : "not connected";
-}
-
-static bool make_locks(odezk_cluster *c, const odezk_config *config)
-{
-    struct oz_locks_options options = {.session = c->session,
-                                       .root = c->root,
-                                       .operation_ms = c->operation_ms,
-                                       .handovers = (int)odezk_config_number(config, "lock-handovers"),
-                                       .sticky_max = (int)odezk_config_number(config, "lock-sticky-max"),
-                                       .sticky_idle_ms = (int)odezk_config_number(config, "lock-sticky-idle"),
-                                       .sticky_spaces = odezk_config_get(config, "lock-sticky-spaces"),
-                                       .trouble = lock_trouble,
-                                       .arg = c};
-    struct oz_buf owner = {0};
-
-    oz_field_add(&owner, "node", c->id);
-    oz_process_describe(&owner, c->handle);
-    c->grants = oz_grants_new(c->session, c->dispatch, c->caller);
-    options.grants = c->grants;
-    options.owner = oz_buf_str(&owner);
-    if (c->grants && !oz_buf_failed(&owner))
-        c->locks = oz_locks_new(&options);
-    oz_buf_free(&owner);
-    return c->locks != NULL;
-}
-
-/* In this order they hear of the session: locks are lost before the mastership, and that before the membership. */
-static bool make_parts(odezk_cluster *c, const odezk_config *config)
-{
-    struct oz_session_options session = {.config = config,
-                                         .dispatch = c->dispatch,
-                                         .port = &oz_zookeeper,
-                                         .state = on_state,
-                                         .refused = on_refused,
-                                         .arg = c};
-    struct oz_election_options election = {.root = c->root,
-                                           .make = c->role != ODEZK_ROLE_CLIENT,
-                                           .mastership = on_mastership,
-                                           .leader = on_leader,
-                                           .arg = c};
-    struct oz_membership_options membership = {.root = c->root,
-                                               .id = c->role == ODEZK_ROLE_CLIENT ? NULL : c->id,
-                                               .handle = c->handle,
-                                               .data = member_data,
-                                               .ready = on_ready,
-                                               .unready = on_unready,
-                                               .changed = on_member,
-                                               .viewed = on_viewed,
-                                               .waiting = on_waiting,
-                                               .refused = on_refused,
-                                               .arg = c};
-    struct oz_listener listener = {on_session, c};
-
-    c->session = oz_session_new(&session);
-    c->reaper = oz_reaper_new(config);
-    if (!c->session || !c->reaper || !make_locks(c, config))
-        return false;
-    election.session = membership.session = c->session;
-    c->election = oz_election_new(&election);
-    c->membership = oz_membership_new(&membership);
-    c->inbox = oz_inbox_new(c->session, c->root, on_inbox_read, on_request, c);
-    oz_session_listen(c->session, &listener);
-    return c->election && c->membership && c->inbox;
-}
-
 static int64_t process_start_ms(void)
 {
-    static _Atomic int64_t start; /* good enough for people: when the first handle was made */
+    static _Atomic int64_t start; /* when the first handle was made; exact enough for people */
     int64_t now = oz_wall_ms(), none = 0;
 
     return atomic_compare_exchange_strong(&start, &none, now) ? now : none;
 }
 
+/* The default leaves the level as the program set it. */
 static void set_log_level(const odezk_config *config)
 {
-    const char *level = odezk_config_get(config, "log-level");
-    static const char *const names[] = {"error", "warn", "info", "debug"};
-    const char *source = odezk_config_source(config, "log-level");
-    int i;
-
-    if (source && strcmp(source, "default") != 0)
-        for (i = 0; i < 4; i++)
-            if (strcmp(level, names[i]) == 0)
-                odezk_log_set_level((odezk_log_level)(i + 1));
+    if (config->values[OZ_LOG_LEVEL].text)
+        odezk_log_set_level((odezk_log_level)(ODEZK_LOG_ERROR + oz_config_choice(config, OZ_LOG_LEVEL)));
 }
 
 static int settle(odezk_cluster *c, const odezk_config *config, odezk_role role)
 {
     static _Atomic uint64_t handles;
     const char *base = odezk_config_get(config, "base"), *log4c = odezk_config_get(config, "log4c-file");
-    pthread_condattr_t attr;
     int rc;
 
     pthread_mutex_init(&c->lock, NULL);
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&c->changed, &attr);
-    pthread_condattr_destroy(&attr);
+    pthread_cond_init(&c->changed, NULL);
     oz_list_init(&c->subscriptions);
     oz_list_init(&c->tasks);
     c->role = role;
     c->forks = oz_fork_count();
     c->handle = atomic_fetch_add(&handles, 1) + 1;
     c->started_ms = process_start_ms();
-    c->connect_ms = (int)odezk_config_number(config, "connect-timeout");
     c->operation_ms = (int)odezk_config_number(config, "operation-timeout");
     c->name = oz_strdup(odezk_config_get(config, "cluster"));
     c->root = c->name ? oz_format("%s/%s", strcmp(base, "/") ? base : "", c->name) : NULL;
@@ -413,10 +117,10 @@ static int make(odezk_cluster *c, const odezk_config *config, odezk_role role)
     if (rc != ODEZK_OK)
         return rc;
     c->dispatch = oz_dispatch_new("odezk");
-    c->caller = oz_dispatch_new("odezk-callback");
-    if (!c->dispatch || !c->caller)
-        return oz_fail(ODEZK_ESYSTEM, "no thread or descriptor to be had");
-    if (!make_parts(c, config))
+    c->caller = c->dispatch ? oz_dispatch_new("odezk-callback") : NULL;
+    if (!c->caller)
+        return oz_fail(ODEZK_ESYSTEM, "cannot start a thread or open a descriptor: %s", strerror(errno));
+    if (!oz_parts_make(c, config))
         return oz_fail(ODEZK_ENOMEM, "out of memory");
     return ODEZK_OK;
 }
@@ -457,19 +161,28 @@ static void destroy(odezk_cluster *c)
     free(c);
 }
 
+static int check_options(const odezk_cluster_options *options)
+{
+    if (options->version != ODEZK_CLUSTER_OPTIONS_VERSION)
+        return oz_fail(ODEZK_EINVAL, "version %u of the options is unknown", options->version);
+    if ((unsigned)options->role > ODEZK_ROLE_CLIENT)
+        return oz_fail(ODEZK_EINVAL, "role %d is unknown", (int)options->role);
+    return ODEZK_OK;
+}
+
 int odezk_cluster_new(const odezk_config *config, const odezk_cluster_options *options, odezk_cluster **out)
 {
     static const odezk_cluster_options defaults = ODEZK_CLUSTER_OPTIONS_INIT;
     odezk_config *own = NULL;
     odezk_cluster *c;
-    int rc;
+    int rc = oz_check_out(out);
 
     if (!options)
         options = &defaults;
-    if (!out)
-        return oz_fail(ODEZK_EINVAL, "no place for the handle was given");
-    if (options->version != ODEZK_CLUSTER_OPTIONS_VERSION || (unsigned)options->role > ODEZK_ROLE_CLIENT)
-        return oz_fail(ODEZK_EINVAL, "unknown options: version %u, role %d", options->version, (int)options->role);
+    if (rc == ODEZK_OK)
+        rc = check_options(options);
+    if (rc != ODEZK_OK)
+        return rc;
     if (!config) {
         rc = odezk_config_new(&own);
         if (rc != ODEZK_OK)
@@ -526,17 +239,6 @@ int odezk_cluster_start(odezk_cluster *cluster)
     return rc == ODEZK_OK ? oz_cluster_start(cluster) : rc;
 }
 
-static void deadline_in(struct timespec *t, int ms)
-{
-    clock_gettime(CLOCK_MONOTONIC, t);
-    t->tv_sec += ms / 1000;
-    t->tv_nsec += ms % 1000 * 1000000L;
-    if (t->tv_nsec >= 1000000000L) {
-        t->tv_sec++;
-        t->tv_nsec -= 1000000000L;
-    }
-}
-
 /* With the lock held. */
 static int join_result(odezk_cluster *c, int timeout_ms)
 {
@@ -559,16 +261,16 @@ int odezk_cluster_join(odezk_cluster *cluster, int timeout_ms)
     struct timespec until;
     int rc = oz_cluster_check_blocking(cluster), waited = 0;
 
-    if (rc == ODEZK_OK && timeout_ms < 0)
-        rc = oz_fail(ODEZK_EINVAL, "a time of %d ms was given; 0 or more is allowed", timeout_ms);
+    if (rc == ODEZK_OK)
+        rc = oz_check_timeout(timeout_ms);
     if (rc == ODEZK_OK)
         rc = oz_cluster_start(cluster);
     if (rc != ODEZK_OK)
         return rc;
-    deadline_in(&until, timeout_ms);
+    until = oz_deadline_in(timeout_ms * OZ_MS);
     pthread_mutex_lock(&cluster->lock);
     while (!cluster->ready && !cluster->refused && !cluster->close_begun && waited == 0)
-        waited = pthread_cond_timedwait(&cluster->changed, &cluster->lock, &until);
+        waited = pthread_cond_clockwait(&cluster->changed, &cluster->lock, CLOCK_MONOTONIC, &until);
     rc = join_result(cluster, timeout_ms);
     pthread_mutex_unlock(&cluster->lock);
     return rc;
@@ -590,12 +292,12 @@ static void session_closed(void *arg)
 {
     odezk_cluster *c = arg;
 
-    if (c->active_tasks > 0) { /* one waits for its own timer, and ends there */
+    if (c->active_tasks > 0) { /* its own timer ends it */
         oz_timer_set(oz_session_timers(c->session), &c->leave_timer, oz_now() + OZ_MS, session_closed, c);
         return;
     }
     oz_reaper_dismiss(c->reaper);
-    on_state(c, ODEZK_SESSION_CLOSED, c->refused ? c->refusal : NULL);
+    oz_parts_state(c, ODEZK_SESSION_CLOSED, c->refused ? c->refusal : NULL);
     c->callbacks_done_msg.run = callbacks_done;
     oz_dispatch_post(c->caller, &c->callbacks_done_msg);
 }
@@ -610,7 +312,7 @@ static void close_session(void *arg)
 
 /* Grants end first, then the membership, then the session. Closing the session would remove all the znodes as well; but
  * only an answered delete lets the others, and whoever reads the status after us, see that we have left. */
-static void do_close(odezk_cluster *c)
+void oz_cluster_end(odezk_cluster *c)
 {
     if (c->closing)
         return;
@@ -631,7 +333,7 @@ static void do_close(odezk_cluster *c)
 
 static void close_arrived(struct oz_msg *msg)
 {
-    do_close(oz_container(msg, odezk_cluster, close_msg));
+    oz_cluster_end(oz_container(msg, odezk_cluster, close_msg));
 }
 
 static void begin_close(odezk_cluster *c)
@@ -693,10 +395,12 @@ int odezk_cluster_session(odezk_cluster *cluster, odezk_session_info *info)
     int64_t left;
     int rc = oz_cluster_check(cluster);
 
+    if (rc == ODEZK_OK)
+        rc = oz_check_out(info);
     if (rc != ODEZK_OK)
         return rc;
-    if (!info || info->version != ODEZK_SESSION_INFO_VERSION)
-        return oz_fail(ODEZK_EINVAL, "unknown version of the session information");
+    if (info->version != ODEZK_SESSION_INFO_VERSION)
+        return oz_fail(ODEZK_EINVAL, "version %u of the session information is unknown", info->version);
     pthread_mutex_lock(&cluster->lock);
     info->state = cluster->state;
     info->generation = cluster->generation;

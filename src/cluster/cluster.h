@@ -1,7 +1,8 @@
-/* The inside of a cluster handle: it wires the parts, and owns the order in which they start and stop. */
+/* The inside of a cluster handle, and what the files of this folder share. */
 #ifndef OZ_CLUSTER_H
 #define OZ_CLUSTER_H
 
+#include "base/clock.h"
 #include "base/list.h"
 #include "base/map.h"
 #include "reaper/reaper.h"
@@ -25,10 +26,10 @@ struct odezk_cluster {
     odezk_role role;
     char id[65];
     char *name, *root;
-    uint64_t handle; /* tells the handles of this process apart */
+    uint64_t handle; /* number of this handle in its process */
     unsigned forks;
     int64_t started_ms;
-    int connect_ms, operation_ms;
+    int operation_ms;
 
     struct oz_dispatch *dispatch; /* state machines */
     struct oz_dispatch *caller;   /* user's callbacks */
@@ -62,8 +63,8 @@ struct odezk_cluster {
     int timeout_ms;
     char waits_for[192]; /* the former life of our id */
     struct oz_view view;
-    struct oz_leader leader; /* as it was read */
-    struct oz_leader master; /* as it was told: "" unless it is a live node */
+    struct oz_leader leader; /* as read from the servers */
+    struct oz_leader master; /* as announced: "" unless it is a live node */
     bool mastership;
     int64_t epoch;
     struct oz_pair *metadata;
@@ -77,8 +78,21 @@ struct odezk_cluster {
 int oz_cluster_check(const odezk_cluster *cluster);
 /* The same for a call that blocks. */
 int oz_cluster_check_blocking(const odezk_cluster *cluster);
+/* Whether one argument is right: ODEZK_OK or ODEZK_EINVAL, with its sentence set. */
+int oz_check_out(const void *out);
+int oz_check_timeout(int timeout_ms);
+int oz_check_lock(const char *space, const char *key);
 /* Starts it if that was not done. ODEZK_OK or ODEZK_ECLOSED. */
 int oz_cluster_start(odezk_cluster *cluster);
+/* On the dispatcher: begins to close it. */
+void oz_cluster_end(odezk_cluster *cluster);
+
+/* ---- parts.c ---- */
+
+/* Makes the parts and connects them. False when out of memory; the caller frees what was made. */
+bool oz_parts_make(odezk_cluster *cluster, const odezk_config *config);
+/* On the dispatcher: records and announces a new state of the session. */
+void oz_parts_state(odezk_cluster *cluster, odezk_session_state state, const char *why);
 
 /* ---- events.c; on the dispatcher ---- */
 
@@ -92,6 +106,9 @@ void oz_keyed_free(odezk_cluster *cluster);
 
 /* ---- task.c: a blocking call that asks the servers ---- */
 
+#define OZ_WINDOW 64               /* the most requests that a task has under way */
+#define OZ_POLL_AFTER (20 * OZ_MS) /* how often a task looks whether another node has answered */
+
 struct oz_task {
     struct oz_msg msg; /* to the dispatcher */
     struct oz_list link;
@@ -103,8 +120,8 @@ struct oz_task {
     bool abandoned; /* the calling thread has left */
     int error;
     char why[256];
-    /* On the dispatcher, with a session: begins a chain of requests or timers, one at a time, that ends by
-     * oz_task_finish(), or by oz_task_again() when a request answered OZ_GONE. */
+    /* On the dispatcher, with a session: makes requests and sets timers. When none is under way any more it calls
+     * oz_task_finish(), or oz_task_again() if a request was answered by OZ_GONE. */
     void (*run)(struct oz_task *task);
     void (*destroy)(struct oz_task *task); /* frees what embeds it */
 };
@@ -114,11 +131,11 @@ int oz_task_run(odezk_cluster *cluster, struct oz_task *task, int timeout_ms);
 void oz_task_unref(struct oz_task *task);
 void oz_task_init(struct oz_task *task, void (*run)(struct oz_task *task), void (*destroy)(struct oz_task *task));
 void oz_task_finish(struct oz_task *task, int error, const char *why);
-/* The session ended meanwhile: begins again with the next one. */
+/* The session ended: runs the task again, with the next session. */
 void oz_task_again(struct oz_task *task);
-/* The calling thread has left: what is done is done for nobody. */
+/* Whether the calling thread has given up waiting: nobody needs the result. */
 bool oz_task_abandoned(struct oz_task *task);
-/* A new session: those that wait begin. With an error all of them end. */
+/* Starts the tasks that wait for a session; with an error, ends them. */
 void oz_tasks_go(odezk_cluster *cluster, int error);
 
 #endif

@@ -69,8 +69,7 @@ static void deliver(struct oz_msg *msg)
     free(d);
 }
 
-/* None may be dropped: without memory the dispatcher waits for it. Whatever is held by the lease meanwhile lapses
- * safely. */
+/* No event may be dropped, so the dispatcher waits until there is memory. Leases lapse safely meanwhile. */
 static struct delivery *new_delivery(size_t text)
 {
     struct delivery *d;
@@ -167,16 +166,27 @@ static void subscribed(struct oz_msg *msg)
     pthread_mutex_unlock(&cluster->lock);
 }
 
+static int check_subscription(unsigned types, odezk_event_cb cb)
+{
+    if (!cb)
+        return oz_fail(ODEZK_EINVAL, "the callback is NULL");
+    if (!types)
+        return oz_fail(ODEZK_EINVAL, "no event type was given");
+    if (types & ~(unsigned)ODEZK_EVENT_ALL)
+        return oz_fail(ODEZK_EINVAL, "the event types 0x%x are unknown", types & ~(unsigned)ODEZK_EVENT_ALL);
+    return ODEZK_OK;
+}
+
 int odezk_cluster_subscribe(odezk_cluster *cluster, unsigned types, odezk_event_cb cb, void *arg,
                             odezk_subscription **out)
 {
     odezk_subscription *sub;
     int rc = oz_cluster_check(cluster);
 
+    if (rc == ODEZK_OK)
+        rc = check_subscription(types, cb);
     if (rc != ODEZK_OK)
         return rc;
-    if (!cb || !types || (types & ~(unsigned)ODEZK_EVENT_ALL))
-        return oz_fail(ODEZK_EINVAL, "a subscription needs a callback and known event types");
     sub = oz_alloc(sizeof *sub);
     if (!sub)
         return oz_fail(ODEZK_ENOMEM, "out of memory");
@@ -213,7 +223,7 @@ void odezk_cluster_unsubscribe(odezk_cluster *cluster, odezk_subscription *subsc
     pthread_mutex_unlock(&cluster->lock);
 }
 
-/* Those that were not ended by their owners last as long as the handle. */
+/* Frees the subscriptions that were never ended. */
 void oz_subscriptions_free(odezk_cluster *cluster)
 {
     struct oz_list *node;

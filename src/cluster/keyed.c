@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The grants of one key. More than one only after a loss: until its taker has unlocked, a lost grant stands before the
- * one that came after it, so that an unlock never ends another's. */
+/* The grants of one key, oldest first. There is more than one only after a loss: a lost grant stays first until its
+ * taker unlocks, so that this unlock does not end the grant of the next taker. */
 struct oz_keyed {
     struct oz_map_node node;
     struct oz_list grants;
@@ -101,14 +101,12 @@ int odezk_lock_acquire_key(odezk_cluster *cluster, const char *space, const char
 int odezk_lock_release_key(odezk_cluster *cluster, const char *space, const char *key)
 {
     int rc = oz_cluster_check(cluster);
-    const char *mistake;
     odezk_lock *lock;
 
+    if (rc == ODEZK_OK && key)
+        rc = oz_check_lock(space, key);
     if (rc != ODEZK_OK || !key)
         return rc;
-    mistake = space ? oz_lock_mistake(space, key) : "a lock needs a space and a key";
-    if (mistake)
-        return oz_fail(ODEZK_EINVAL, "%s", mistake);
     lock = take_oldest(cluster, space, key);
     if (!lock)
         return oz_fail(ODEZK_ENOTHELD, "lock %s/%s: nobody took it by its key", space, key);

@@ -6,20 +6,9 @@
 
 #include <string.h>
 
-static int check_arguments(const char *space, const char *key, int wait_ms)
+static int check_wait(int wait_ms)
 {
-    if (!space || !key)
-        return oz_fail(ODEZK_EINVAL, "a lock needs a space and a key");
-    if (wait_ms < 0)
-        return oz_fail(ODEZK_EINVAL, "a wait of %d ms was asked for; 0 or more is allowed", wait_ms);
-    return ODEZK_OK;
-}
-
-static int check_names(const char *space, const char *key)
-{
-    const char *mistake = oz_lock_mistake(space, key);
-
-    return mistake ? oz_fail(ODEZK_EINVAL, "%s", mistake) : ODEZK_OK;
+    return wait_ms < 0 ? oz_fail(ODEZK_EINVAL, "wait_ms is %d; 0 or more is allowed", wait_ms) : ODEZK_OK;
 }
 
 static void arrived(struct oz_msg *msg)
@@ -39,7 +28,7 @@ static void begin(odezk_cluster *cluster, odezk_lock_request *request)
 static void await(struct oz_wait *wait)
 {
     pthread_mutex_lock(&wait->lock);
-    while (!wait->done) /* the attempt's own timers bound this */
+    while (!wait->done) /* bounded by the timers of the attempt */
         pthread_cond_wait(&wait->cond, &wait->lock);
     pthread_mutex_unlock(&wait->lock);
 }
@@ -48,7 +37,7 @@ static int acquire(odezk_cluster *cluster, const char *space, const char *key, i
 {
     struct oz_wait wait = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false};
     odezk_lock_request *request;
-    int rc = check_names(space, key);
+    int rc = oz_check_lock(space, key);
 
     if (rc != ODEZK_OK)
         return rc;
@@ -74,10 +63,13 @@ int odezk_lock_acquire(odezk_cluster *cluster, const char *space, const char *ke
     int rc = oz_cluster_check_blocking(cluster);
 
     if (rc == ODEZK_OK)
-        rc = out ? check_arguments(space, key, wait_ms) : oz_fail(ODEZK_EINVAL, "no place for the lock was given");
+        rc = oz_check_out(out);
+    if (rc == ODEZK_OK)
+        rc = check_wait(wait_ms);
     if (rc != ODEZK_OK)
         return rc;
-    grant = oz_locks_grant_now(cluster->locks, space, key); /* the names of what we have are good */
+    /* Needs no check of the names: we have only locks with valid ones. */
+    grant = space && key ? oz_locks_grant_now(cluster->locks, space, key) : NULL;
     if (!grant)
         return acquire(cluster, space, key, wait_ms, out);
     *out = grant;
@@ -91,9 +83,9 @@ int odezk_lock_acquire_async(odezk_cluster *cluster, const char *space, const ch
     int rc = oz_cluster_check(cluster);
 
     if (rc == ODEZK_OK)
-        rc = cb ? check_arguments(space, key, wait_ms) : oz_fail(ODEZK_EINVAL, "no callback was given");
+        rc = cb ? check_wait(wait_ms) : oz_fail(ODEZK_EINVAL, "the callback is NULL");
     if (rc == ODEZK_OK)
-        rc = check_names(space, key);
+        rc = oz_check_lock(space, key);
     if (rc != ODEZK_OK)
         return rc;
     request = oz_request_new(cluster->grants, space, key, wait_ms);

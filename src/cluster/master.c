@@ -27,10 +27,10 @@ int odezk_get_master(odezk_cluster *cluster, odezk_master *master)
 {
     int rc = oz_cluster_check(cluster);
 
+    if (rc == ODEZK_OK)
+        rc = oz_check_out(master);
     if (rc != ODEZK_OK)
         return rc;
-    if (!master)
-        return oz_fail(ODEZK_EINVAL, "no place for the answer was given");
     pthread_mutex_lock(&cluster->lock);
     memcpy(master->id, cluster->master.id, sizeof master->id);
     master->incarnation = cluster->master.incarnation;
@@ -68,8 +68,6 @@ int odezk_resign(odezk_cluster *cluster)
 
 /* ---- asking another node ---- */
 
-#define POLL_AFTER (20 * OZ_MS)
-
 struct resignation {
     struct oz_task task;
     char id[65];
@@ -93,7 +91,7 @@ static void finish(struct resignation *r, int error, const char *why)
     struct oz_session *session = r->task.cluster->session;
 
     if (r->asked && oz_session_id(session))
-        oz_erase(session, r->request_path); /* mostly done by the node itself */
+        oz_erase(session, r->request_path); /* usually the node has done that itself */
     oz_task_finish(&r->task, error, why);
 }
 
@@ -146,7 +144,7 @@ static void leader_read(void *owner, const struct oz_reply *reply)
     else if (strcmp(leader.id, r->id) != 0 || leader.incarnation != oz_incarnation(r->member.seq))
         finish(r, ODEZK_ENOTHELD, "it is not master");
     else if (r->asked)
-        oz_timer_set(oz_session_timers(r->task.cluster->session), &r->timer, oz_now() + POLL_AFTER, read_leader, r);
+        oz_timer_set(oz_session_timers(r->task.cluster->session), &r->timer, oz_now() + OZ_POLL_AFTER, read_leader, r);
     else {
         r->epoch = leader.epoch;
         ask(r);
@@ -201,16 +199,27 @@ static void run_resignation(struct oz_task *task)
     free(path);
 }
 
+static int check_id(const char *id)
+{
+    if (!id)
+        return oz_fail(ODEZK_EINVAL, "the node id is NULL");
+    if (!*id || strlen(id) > 64)
+        return oz_fail(ODEZK_EINVAL, "the node id has %zu characters; 1 to 64 are allowed", strlen(id));
+    return ODEZK_OK;
+}
+
 int odezk_resign_node(odezk_cluster *cluster, const char *id, int timeout_ms)
 {
     struct resignation *r;
     char why[256];
     int rc = oz_cluster_check_blocking(cluster);
 
+    if (rc == ODEZK_OK)
+        rc = check_id(id);
+    if (rc == ODEZK_OK)
+        rc = oz_check_timeout(timeout_ms);
     if (rc != ODEZK_OK)
         return rc;
-    if (!id || !*id || strlen(id) > 64 || timeout_ms < 0)
-        return oz_fail(ODEZK_EINVAL, "an id of 1 to 64 characters and a time of 0 ms or more are needed");
     r = oz_alloc(sizeof *r);
     if (!r)
         return oz_fail(ODEZK_ENOMEM, "out of memory");

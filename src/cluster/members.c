@@ -21,10 +21,10 @@ int odezk_members(odezk_cluster *cluster, odezk_node_list **out)
     char *to;
     int rc = oz_cluster_check(cluster);
 
+    if (rc == ODEZK_OK)
+        rc = oz_check_out(out);
     if (rc != ODEZK_OK)
         return rc;
-    if (!out)
-        return oz_fail(ODEZK_EINVAL, "no place for the list was given");
     pthread_mutex_lock(&cluster->lock);
     for (i = 0; i < cluster->view.count; i++)
         text += strlen(cluster->view.nodes[i].id) + 1;
@@ -159,12 +159,23 @@ void odezk_status_free(odezk_status *status)
     free(s);
 }
 
+struct inquiry;
+
+/* The request for one member; its index is that of the node in the view and of the member in the result. */
+struct question {
+    struct inquiry *inquiry;
+};
+
 struct inquiry {
     struct oz_task task;
     struct oz_view view;
     struct oz_leader leader;
     struct owned_status *result;
-    size_t answered;
+    struct question *questions; /* one per node of the view */
+    size_t asked, under_way;
+    bool over; /* the session ended: start over */
+    int error;
+    const char *why; /* NULL: nothing to add */
 };
 
 static void reset(struct inquiry *q)
@@ -173,8 +184,13 @@ static void reset(struct inquiry *q)
     if (q->result)
         odezk_status_free(&q->result->status);
     q->result = NULL;
+    free(q->questions);
+    q->questions = NULL;
     q->leader = (struct oz_leader){0};
-    q->answered = 0;
+    q->asked = 0;
+    q->over = false;
+    q->error = ODEZK_OK;
+    q->why = NULL;
 }
 
 static void destroy_inquiry(struct oz_task *task)
@@ -236,11 +252,23 @@ static bool parse_member(odezk_member *m, const struct oz_node *node, const stru
     return parse_metadata(m, reply->data) && m->id && m->host && m->version;
 }
 
-static void finish(struct inquiry *q)
+/* Removes the places of nodes that left before they were read. */
+static void close_gaps(struct owned_status *r)
+{
+    size_t i, count = 0;
+
+    for (i = 0; i < r->status.member_count; i++)
+        if (r->members[i].id)
+            r->members[count++] = r->members[i];
+    r->status.member_count = count;
+}
+
+static void complete(struct inquiry *q)
 {
     struct owned_status *r = q->result;
     size_t i;
 
+    close_gaps(r);
     r->status.cluster = r->cluster;
     r->status.members = r->members;
     for (i = 0; i < r->status.member_count; i++)
@@ -248,85 +276,104 @@ static void finish(struct inquiry *q)
             r->status.master = &r->members[i];
             r->status.master_epoch = q->leader.epoch;
         }
-    oz_task_finish(&q->task, ODEZK_OK, NULL);
 }
 
-static void refused(struct inquiry *q, enum oz_rc rc)
+/* Called with no request under way. */
+static void end(struct inquiry *q)
 {
-    if (rc == OZ_DENIED)
-        oz_task_finish(&q->task, ODEZK_EAUTH, NULL);
-    else
-        oz_task_finish(&q->task, ODEZK_ESERVER, oz_rc_name(rc));
+    if (q->over) {
+        oz_task_again(&q->task);
+        return;
+    }
+    if (!q->error)
+        complete(q);
+    oz_task_finish(&q->task, q->error, q->why);
 }
 
-static void ask_member(struct inquiry *q);
+static void refuse(struct inquiry *q, enum oz_rc rc)
+{
+    q->error = rc == OZ_DENIED ? ODEZK_EAUTH : ODEZK_ESERVER;
+    q->why = rc == OZ_DENIED ? NULL : oz_rc_name(rc);
+}
 
-/* The members are asked in turn, a window of them at a time would gain little: one is answered in a fraction of a
- * millisecond. */
+static void ask_members(struct inquiry *q);
+
 static void member_read(void *owner, const struct oz_reply *reply)
 {
-    struct inquiry *q = owner;
-    struct owned_status *r = q->result;
+    struct question *question = owner;
+    struct inquiry *q = question->inquiry;
+    size_t i = (size_t)(question - q->questions);
 
-    if (reply->rc == OZ_GONE) {
-        oz_task_again(&q->task);
-    } else if (reply->rc == OZ_OK) {
-        odezk_member *m = &r->members[r->status.member_count++];
-
-        if (parse_member(m, &q->view.nodes[q->answered++], reply))
-            ask_member(q);
-        else
-            oz_task_finish(&q->task, ODEZK_ENOMEM, NULL);
-    } else if (reply->rc == OZ_NONODE) { /* it has just left */
-        q->answered++;
-        ask_member(q);
-    } else {
-        refused(q, reply->rc);
-    }
+    q->under_way--;
+    if (reply->rc == OZ_GONE)
+        q->over = true;
+    else if (reply->rc == OZ_OK && !parse_member(&q->result->members[i], &q->view.nodes[i], reply))
+        q->error = ODEZK_ENOMEM;
+    else if (reply->rc != OZ_OK && reply->rc != OZ_NONODE) /* OZ_NONODE: it has just left */
+        refuse(q, reply->rc);
+    ask_members(q);
 }
 
-static void ask_member(struct inquiry *q)
+static bool ask_member(struct inquiry *q, size_t i)
 {
     odezk_cluster *cluster = q->task.cluster;
     char name[OZ_MEMBER_NAME_SIZE], *path;
     struct oz_request request = {.verb = OZ_GET, .retry = true};
+    bool good;
 
-    if (q->answered == q->view.count) {
-        finish(q);
-        return;
-    }
-    oz_node_name(&q->view.nodes[q->answered], name);
+    oz_node_name(&q->view.nodes[i], name);
     path = oz_format("%s/members/%s", cluster->root, name);
     request.path = path;
-    if (!path || !oz_submit(cluster->session, &request, member_read, q))
-        oz_task_finish(&q->task, ODEZK_ENOMEM, NULL);
+    q->questions[i].inquiry = q;
+    good = path && oz_submit(cluster->session, &request, member_read, &q->questions[i]);
     free(path);
+    return good;
+}
+
+/* Reads the next members, as many as the window allows; ends the task when all have answered. */
+static void ask_members(struct inquiry *q)
+{
+    while (!q->over && !q->error && q->under_way < OZ_WINDOW && q->asked < q->view.count) {
+        if (ask_member(q, q->asked)) {
+            q->asked++;
+            q->under_way++;
+        } else {
+            q->error = ODEZK_ENOMEM;
+        }
+    }
+    if (q->under_way == 0)
+        end(q);
+}
+
+/* Allocates the result and the requests for its members. */
+static bool make_room(struct inquiry *q)
+{
+    struct owned_status *r = q->result = oz_alloc(sizeof *q->result);
+
+    q->questions = oz_alloc((q->view.count + 1) * sizeof *q->questions);
+    if (!r || !q->questions)
+        return false;
+    r->cluster = oz_strdup(q->task.cluster->name);
+    r->members = oz_alloc((q->view.count + 1) * sizeof *r->members);
+    if (!r->cluster || !r->members)
+        return false;
+    r->status.member_count = q->view.count;
+    return true;
 }
 
 static void leader_read(void *owner, const struct oz_reply *reply)
 {
     struct inquiry *q = owner;
-    odezk_cluster *cluster = q->task.cluster;
 
-    if (reply->rc == OZ_GONE) {
-        oz_task_again(&q->task);
-        return;
-    }
-    if (reply->rc != OZ_OK && reply->rc != OZ_NONODE) {
-        refused(q, reply->rc);
-        return;
-    }
-    if (reply->rc == OZ_OK)
+    if (reply->rc == OZ_GONE)
+        q->over = true;
+    else if (reply->rc == OZ_OK)
         oz_leader_parse(&q->leader, reply->data);
-    q->result = oz_alloc(sizeof *q->result);
-    if (q->result) {
-        q->result->cluster = oz_strdup(cluster->name);
-        q->result->members = oz_alloc((q->view.count + 1) * sizeof *q->result->members);
-    }
-    if (q->result && q->result->cluster && q->result->members)
-        ask_member(q);
-    else
-        oz_task_finish(&q->task, ODEZK_ENOMEM, NULL);
+    else if (reply->rc != OZ_NONODE)
+        refuse(q, reply->rc);
+    if (!make_room(q))
+        q->error = ODEZK_ENOMEM;
+    ask_members(q);
 }
 
 static void members_read(void *owner, const struct oz_reply *reply)
@@ -336,13 +383,15 @@ static void members_read(void *owner, const struct oz_reply *reply)
     struct oz_request request = {.verb = OZ_GET, .path = path, .retry = true};
 
     if (reply->rc == OZ_GONE)
-        oz_task_again(&q->task);
+        q->over = true;
     else if (reply->rc != OZ_OK && reply->rc != OZ_NONODE)
-        refused(q, reply->rc);
+        refuse(q, reply->rc);
     else if (!path || oz_view_parse(&q->view, reply->names, reply->count) != 0 ||
              !oz_submit(q->task.cluster->session, &request, leader_read, q))
-        oz_task_finish(&q->task, ODEZK_ENOMEM, NULL);
+        q->error = ODEZK_ENOMEM;
     free(path);
+    if (q->over || q->error)
+        end(q);
 }
 
 static void synced(void *owner, const struct oz_reply *reply)
@@ -351,7 +400,7 @@ static void synced(void *owner, const struct oz_reply *reply)
     (void)reply;
 }
 
-/* Behind a sync, so that a server that lags shows what everybody else sees already. */
+/* A sync comes first, so that a server that lags behind does not show an old state. */
 static void run_inquiry(struct oz_task *task)
 {
     struct inquiry *q = (struct inquiry *)task;
@@ -371,10 +420,12 @@ int odezk_cluster_status(odezk_cluster *cluster, int timeout_ms, odezk_status **
     struct inquiry *q;
     int rc = oz_cluster_check_blocking(cluster);
 
+    if (rc == ODEZK_OK)
+        rc = oz_check_timeout(timeout_ms);
+    if (rc == ODEZK_OK)
+        rc = oz_check_out(out);
     if (rc != ODEZK_OK)
         return rc;
-    if (!out || timeout_ms < 0)
-        return oz_fail(ODEZK_EINVAL, "a place for the status and a time of 0 ms or more are needed");
     q = oz_alloc(sizeof *q);
     if (!q)
         return oz_fail(ODEZK_ENOMEM, "out of memory");

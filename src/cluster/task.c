@@ -1,5 +1,6 @@
 #include "cluster/cluster.h"
 
+#include "base/clock.h"
 #include "base/error.h"
 
 #include <stdio.h>
@@ -7,17 +8,12 @@
 
 void oz_task_init(struct oz_task *task, void (*run)(struct oz_task *task), void (*destroy)(struct oz_task *task))
 {
-    pthread_condattr_t attr;
-
     task->run = run;
     task->destroy = destroy;
     task->refs = 1;
     oz_list_init(&task->link);
     pthread_mutex_init(&task->lock, NULL);
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&task->cond, &attr);
-    pthread_condattr_destroy(&attr);
+    pthread_cond_init(&task->cond, NULL);
 }
 
 void oz_task_unref(struct oz_task *task)
@@ -95,19 +91,12 @@ void oz_tasks_go(odezk_cluster *cluster, int error)
 
 static int await(struct oz_task *task, int timeout_ms)
 {
-    struct timespec until;
+    struct timespec until = oz_deadline_in(timeout_ms * OZ_MS);
     int rc = 0;
 
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += timeout_ms / 1000;
-    until.tv_nsec += timeout_ms % 1000 * 1000000L;
-    if (until.tv_nsec >= 1000000000L) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000L;
-    }
     pthread_mutex_lock(&task->lock);
     while (!task->done && rc == 0)
-        rc = pthread_cond_timedwait(&task->cond, &task->lock, &until);
+        rc = pthread_cond_clockwait(&task->cond, &task->lock, CLOCK_MONOTONIC, &until);
     if (!task->done) {
         task->abandoned = true;
         rc = oz_fail(ODEZK_EUNREACHABLE, "no server answered within %d ms", timeout_ms);

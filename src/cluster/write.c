@@ -51,8 +51,8 @@ static void written(void *owner, const struct oz_reply *reply)
     }
 }
 
-/* In the session of the grant, and before its znode can be deleted: all its requests are served in order. So a
- * znode that is still there when the servers do this is the grant's own. */
+/* This is the session of the grant, and its requests are served in order: if the znode still exists when the servers
+ * execute this, it is the grant's own. */
 static void run(struct oz_task *task)
 {
     struct guarded *g = (struct guarded *)task;
@@ -77,15 +77,19 @@ static bool good_path(const char *path)
     return len > 1 && path[0] == '/' && path[len - 1] != '/' && !strstr(path, "//");
 }
 
-static int check_writes(const odezk_write *writes, size_t count, int timeout_ms)
+static int check_writes(const odezk_write *writes, size_t count)
 {
     size_t i, size = 0;
 
-    if (!writes || count < 1 || count > ODEZK_WRITES_MAX || timeout_ms < 0)
-        return oz_fail(ODEZK_EINVAL, "1 to %d writes and a time of 0 ms or more are needed", ODEZK_WRITES_MAX);
+    if (!writes)
+        return oz_fail(ODEZK_EINVAL, "the writes are NULL");
+    if (count < 1 || count > ODEZK_WRITES_MAX)
+        return oz_fail(ODEZK_EINVAL, "%zu writes were given; 1 to %d are allowed", count, ODEZK_WRITES_MAX);
     for (i = 0; i < count; i++) {
-        if ((unsigned)writes[i].type > ODEZK_WRITE_DELETE || !good_path(writes[i].path))
-            return oz_fail(ODEZK_EINVAL, "write %zu: an absolute path and a known type are needed", i + 1);
+        if ((unsigned)writes[i].type > ODEZK_WRITE_DELETE)
+            return oz_fail(ODEZK_EINVAL, "write %zu: type %d is unknown", i + 1, (int)writes[i].type);
+        if (!good_path(writes[i].path))
+            return oz_fail(ODEZK_EINVAL, "write %zu: the path is not an absolute one such as /a/b", i + 1);
         if (writes[i].len && !writes[i].data)
             return oz_fail(ODEZK_EINVAL, "write %zu: %zu bytes were announced, none was given", i + 1, writes[i].len);
         if (writes[i].len > DATA_MAX || (size += writes[i].len + strlen(writes[i].path) + 1) > DATA_MAX)
@@ -137,7 +141,9 @@ static int guarded_write(odezk_cluster *cluster, odezk_lock *lock, int64_t epoch
     int rc = oz_cluster_check_blocking(cluster);
 
     if (rc == ODEZK_OK)
-        rc = check_writes(writes, count, timeout_ms);
+        rc = check_writes(writes, count);
+    if (rc == ODEZK_OK)
+        rc = oz_check_timeout(timeout_ms);
     if (rc != ODEZK_OK)
         return rc;
     g = new_guarded(writes, count);
@@ -158,8 +164,10 @@ int odezk_lock_write(odezk_cluster *cluster, odezk_lock *lock, const odezk_write
 
     if (rc != ODEZK_OK)
         return rc;
-    if (!lock || lock->grants != cluster->grants)
-        return oz_fail(ODEZK_EINVAL, "a lock of this handle is needed");
+    if (!lock)
+        return oz_fail(ODEZK_EINVAL, "the lock is NULL");
+    if (lock->grants != cluster->grants)
+        return oz_fail(ODEZK_EINVAL, "the lock was taken through another handle");
     if (!odezk_lock_is_valid(lock))
         return oz_fail(ODEZK_ELOST, "the lock is not held");
     return guarded_write(cluster, lock, 0, writes, count, timeout_ms);

@@ -52,7 +52,7 @@ char *oz_config_path(const char *dir, const char *name)
     return oz_format("%s%s%s", dir, n > 0 && dir[n - 1] == '/' ? "" : "/", name);
 }
 
-/* `why` quotes nothing of the value, so that it may be said of a secret too. */
+/* `why` never quotes the value, so it can be shown for a secret too. */
 static int refuse(struct oz_buf *message, enum oz_setting_id id, const char *text, bool secret, const char *why)
 {
     const odezk_setting *s = &oz_settings[id];
@@ -71,7 +71,7 @@ static int refuse(struct oz_buf *message, enum oz_setting_id id, const char *tex
     return message->failed ? ODEZK_ENOMEM : ODEZK_ECONFIG;
 }
 
-/* A file that a file names is found beside it, wherever the program runs. */
+/* A relative path in a configuration file is relative to its directory, not to the program's. */
 static int resolve(const odezk_config *config, enum oz_setting_id id, struct oz_value *v)
 {
     char *path;
@@ -200,6 +200,11 @@ int64_t odezk_config_number(const odezk_config *config, const char *name)
     enum oz_setting_id id = config && name ? oz_setting_find(name) : OZ_SETTING_COUNT;
 
     return id == OZ_SETTING_COUNT || !is_numeric(id) ? OZ_NO_NUMBER : number_of(config, id);
+}
+
+int oz_config_choice(const odezk_config *config, enum oz_setting_id id)
+{
+    return (int)number_of(config, id);
 }
 
 static int copy_value(struct oz_value *to, const struct oz_value *from)

@@ -11,7 +11,7 @@ struct oz_value {
     int line;
     char *source; /* what odezk_config_source() says */
     int64_t number;
-    bool secret; /* it holds a secret, although the setting is none */
+    bool secret; /* the value contains a secret, although the setting is not one */
 };
 
 struct odezk_config {
@@ -24,28 +24,30 @@ struct oz_origin {
     const char *file;
     int line;
     const char *source;
-    bool secret; /* a secret was put into it */
+    bool secret; /* a secret was expanded into the value */
 };
 
-/* The only way into a configuration. ODEZK_OK; ODEZK_ECONFIG: `message` tells what was found and
- * what is allowed; ODEZK_ENOMEM. On failure the configuration is as before. */
+/* Sets a value; there is no other way. ODEZK_OK; ODEZK_ECONFIG: `message` tells what was found and what is allowed;
+ * ODEZK_ENOMEM. On failure the configuration is unchanged. */
 int oz_config_put(odezk_config *config, enum oz_setting_id id, const char *text, const struct oz_origin *origin,
                   struct oz_buf *message);
 
-/* What "auto" makes of the session timeout, and the least margin: these parts of it. */
+/* The index, from 0, of the value of a CHOICE in its list in settings.def. */
+int oz_config_choice(const odezk_config *config, enum oz_setting_id id);
+
+/* "auto" is the session timeout divided by this; so is the least margin. */
 #define OZ_LEASE_MARGIN_PART 40
 #define OZ_LEASE_LAG_PART 4
 #define OZ_LEASE_WRITE_PART 6
 
-/* Hears of a setting that does not fit the others. */
+/* Called for a setting that does not fit the others. */
 typedef void (*oz_misfit_cb)(void *arg, enum oz_setting_id id, const char *message);
 
-/* Whether the settings fit each other. Those whose bit (1 << id) is in `unknown` have no value that
- * could be judged. */
+/* Checks whether the settings fit each other. Settings whose bit (1 << id) is in `unknown` have no usable value and are
+ * left out. */
 void oz_config_fit(const odezk_config *config, uint64_t unknown, oz_misfit_cb misfit, void *arg);
 
-/* The same for a configuration that is about to be used: ODEZK_OK, or ODEZK_ECONFIG and
- * odezk_last_error(). */
+/* The same before a configuration is used: ODEZK_OK, or ODEZK_ECONFIG and odezk_last_error(). */
 int oz_config_check(const odezk_config *config);
 
 /* DIR/NAME, or NAME alone when it is absolute; NULL when out of memory. */

@@ -70,7 +70,7 @@ static bool check_pause(const struct fit *f)
     return false;
 }
 
-/* A lease that is renewed by a write, and proven by the one after it, must not lapse in between. */
+/* A write renews the lease, and the next write proves it: the lease must not lapse between the two. */
 static void check_renewal(const struct fit *f)
 {
     enum oz_setting_id blamed = OZ_LEASE_WRITE_PERIOD;

@@ -80,8 +80,7 @@ static void put(struct load *l, enum oz_setting_id id, const char *text, const s
     oz_buf_free(&message);
 }
 
-/* Reads a file. ODEZK_OK or ODEZK_ENOTFOUND; anything else was dealt with and leaves nothing to do.
- */
+/* Reads a file. ODEZK_OK or ODEZK_ENOTFOUND; any other code has been handled already. */
 static int read_file(struct load *l, const char *path, struct oz_buf *content)
 {
     char why[256];
@@ -94,8 +93,7 @@ static int read_file(struct load *l, const char *path, struct oz_buf *content)
     return rc;
 }
 
-/* What is found by way of the directory must not depend on where the program goes: it is remembered
- * as absolute. */
+/* Stored as an absolute path, so that a later chdir() of the program changes nothing. */
 static void open_directory(struct load *l)
 {
     char path[PATH_MAX];
@@ -288,8 +286,8 @@ static void tell_misfit(void *arg, enum oz_setting_id id, const char *message)
     oz_problem(l->problems, v->file, v->line, "%s", message);
 }
 
-/* After a mistake that may hide a setting, nobody knows whether a default is meant: it cannot be
- * what does not fit. */
+/* After a mistake that may have hidden a setting, a default may not be what was meant: it is not blamed for a misfit.
+ */
 static void check_fit(struct load *l)
 {
     uint64_t unknown = l->bad;

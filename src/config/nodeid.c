@@ -1,8 +1,6 @@
-/*
- * Processes that start together must agree on what the file says. So it appears complete (a
- * temporary file, linked to its name, which fails when the name is there), and is replaced only
- * under a lock on the damaged one.
- */
+/* Processes that start at the same time must agree on the content of the file. So it appears complete, as a temporary
+ * file that is linked to its name, which fails if the name exists; and a damaged file is replaced only under a lock on
+ * it. */
 #include "config/nodeid.h"
 
 #include "base/clock.h"
@@ -90,8 +88,7 @@ static bool write_id(int fd, const char *id)
     return write(fd, line, (size_t)n) == n && fchmod(fd, 0644) == 0 && fsync(fd) == 0;
 }
 
-/* Writes the id to a file and gives it the name with `publish`, link() or rename(). 0 or an errno.
- */
+/* Writes the id to a file and gives it the name with `publish`, link() or rename(). 0 or an errno. */
 static int publish_id(const char *path, const char *id, int (*publish)(const char *, const char *))
 {
     char *temporary = oz_format("%s.XXXXXX", path);
@@ -120,7 +117,7 @@ static bool is_still_there(int fd, const char *path)
            opened.st_dev == named.st_dev;
 }
 
-/* Waits a little for whoever is replacing the file. */
+/* Waits a little for another process that is replacing the file. */
 static bool lock_file(int fd)
 {
     const struct timespec pause = {0, LOCK_PAUSE};
@@ -134,7 +131,7 @@ static bool lock_file(int fd)
     return true;
 }
 
-/* Puts the id in the place of the open, damaged file; EEXIST when somebody else did. */
+/* Replaces the open, damaged file by one with the id; EEXIST when another process did. */
 static int replace_id(int fd, const char *path, const char *id)
 {
     if (!lock_file(fd))
@@ -142,7 +139,7 @@ static int replace_id(int fd, const char *path, const char *id)
     return is_still_there(fd, path) ? publish_id(path, id, rename) : EEXIST;
 }
 
-/* Makes `id`, a new one, what the file says, or `id` what the file says already. 0 or an errno. */
+/* Writes the new id to the file, or sets `id` to the one that the file has. 0 or an errno. */
 static int keep_id(const char *host, const char *path, char id[OZ_NODE_ID_SIZE])
 {
     int fd = open_kept(path), error;
@@ -160,7 +157,7 @@ static int keep_id(const char *host, const char *path, char id[OZ_NODE_ID_SIZE])
     return error;
 }
 
-/* Settles on what the directory keeps; `id` is a new one. */
+/* `id` is a new one on entry; set to the one that the directory keeps. */
 static int settle(const char *dir, const char *host, char id[OZ_NODE_ID_SIZE])
 {
     char *path = oz_format("%s/" FILE_PREFIX "%s", dir, host);
@@ -169,7 +166,8 @@ static int settle(const char *dir, const char *host, char id[OZ_NODE_ID_SIZE])
     for (tries = 0; path && tries < MAX_TRIES && error == EEXIST; tries++)
         error = keep_id(host, path, id);
     if (path && error && error != ENOMEM)
-        oz_warn("config", "%s: %s; after a restart this node will not be %s any more", path, strerror(error), id);
+        oz_warn("config", "cannot keep the node id %s in %s: %s; after a restart this node will have another id", id,
+                path, strerror(error));
     free(path);
     return !path || error == ENOMEM ? oz_fail(ODEZK_ENOMEM, "out of memory") : ODEZK_OK;
 }

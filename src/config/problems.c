@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_PROBLEMS 1000 /* who makes more than that is helped by the first ones */
+#define MAX_PROBLEMS 1000 /* the first ones are enough to begin with */
 #define MAX_MESSAGE 2048
 
 static void clear(odezk_problem *p)

@@ -1,5 +1,4 @@
-/* The table of settings, made from settings.def. It depends on nothing, as the generator uses it
- * too. */
+/* The table of settings, made from settings.def. It depends on nothing else, because the generator uses it too. */
 #ifndef OZ_SETTINGS_H
 #define OZ_SETTINGS_H
 
@@ -25,14 +24,14 @@ enum oz_setting_id {
     OZ_SETTING_COUNT
 };
 
-/* What the public table does not tell. */
+/* What the public table does not contain. */
 struct oz_rule {
     enum oz_kind kind;
     int64_t min, max;
     const char *extra;
 };
 
-/* The value that means: found out when it is needed. A setting allows it when it is its default. */
+/* The value of a setting that is determined at run time. Only settings with this default allow it. */
 #define OZ_AUTO "auto"
 
 extern const odezk_setting oz_settings[OZ_SETTING_COUNT];

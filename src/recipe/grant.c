@@ -329,6 +329,8 @@ static void call_back(struct oz_msg *msg)
 {
     odezk_lock_request *request = oz_container(msg, odezk_lock_request, msg);
 
+    if (request->error)
+        oz_fail(request->error, "lock %s/%s: %s", request->space, request->key, request->why);
     request->cb(request->error, request->lock, request->arg);
     oz_request_unref(request);
 }

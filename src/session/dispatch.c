@@ -113,9 +113,13 @@ static void stop(struct oz_msg *msg)
 
 static bool start_thread(struct oz_dispatch *d, const char *name)
 {
-    d->threaded = oz_thread_start(&d->thread, loop, d) == 0;
+    int error = oz_thread_start(&d->thread, loop, d);
+
+    d->threaded = error == 0;
     if (d->threaded)
         pthread_setname_np(d->thread, name);
+    else
+        errno = error; /* as the other calls of oz_dispatch_new() do */
     return d->threaded;
 }
 

@@ -56,7 +56,7 @@ struct oz_request {
 
 struct oz_znode_stat {
     int64_t czxid, mzxid;
-    int64_t ctime_ms, mtime_ms;
+    int64_t ctime_ms;
     int64_t owner; /* the session of an ephemeral node, else 0 */
     int32_t version;
 };

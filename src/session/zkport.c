@@ -78,7 +78,6 @@ static void copy_stat(struct oz_znode_stat *to, const struct Stat *from)
     to->czxid = from->czxid;
     to->mzxid = from->mzxid;
     to->ctime_ms = from->ctime;
-    to->mtime_ms = from->mtime;
     to->owner = from->ephemeralOwner;
     to->version = from->version;
 }

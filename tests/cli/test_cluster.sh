@@ -112,6 +112,13 @@ test_exec() {
     expect 126 '' '^odezk: exec: /etc/passwd: ' 'exec: no command' exec "${common[@]}" --lock k -- /etc/passwd
     expect 2 '' '^odezk: exec: ' 'exec: an empty key' exec "${common[@]}" --lock '' -- true
 
+    # What is made with credentials is its maker's own.
+    mkdir "$tmp/mine"
+    printf '<ode-cluster><auth>digest:me:secret</auth></ode-cluster>\n' >"$tmp/mine/ode-cluster.xml"
+    expect 0 '' '' 'exec: with credentials' exec "${common[@]}" --config "$tmp/mine" --base /mine --lock k -- true
+    expect 1 '' '^odezk: exec: lock default/k: ' 'exec: why there is no lock' \
+        exec "${common[@]}" --base /mine --lock k -- true
+
     # sleep stands for a long task, and is found again by its odd duration.
     start holder exec --lock backup -- sh -c 'echo runs; sleep 1234.5 & sleep 1234.5'
     holder=$pid

@@ -780,6 +780,30 @@ static void test_forbidden(void)
     end();
 }
 
+static char reason[256];
+
+static void note_reason(int error, odezk_lock *lock, void *arg)
+{
+    (void)error;
+    (void)lock;
+    (void)arg;
+    snprintf(reason, sizeof reason, "%s", odezk_last_error());
+}
+
+static void test_reason(void)
+{
+    struct world_attempt *a;
+
+    begin(1);
+    a = hold(nodes[0], "k");
+    CU_ASSERT_EQUAL(odezk_lock_acquire_async(nodes[0]->cluster, WORLD_SPACE, "k", 0, note_reason, NULL, NULL),
+                    ODEZK_OK);
+    world_pass(100);
+    CU_ASSERT_STRING_EQUAL(reason, "lock " WORLD_SPACE "/k: another holds the lock");
+    world_drop(a);
+    end();
+}
+
 static void test_forbidden_queue(void)
 {
     struct world_attempt *a, *b;
@@ -915,6 +939,7 @@ int main(int argc, char **argv)
         {"ended while cut off", test_ended_while_cut_off},
         {"ended under a former member", test_ended_under_a_former_member},
         {"ended before the delete was sent", test_ended_before_the_delete_was_sent},
+        {"why none was granted", test_reason},
         {"forbidden", test_forbidden},
         {"a forbidden queue", test_forbidden_queue},
         {"a forbidden delete", test_forbidden_delete},

@@ -914,6 +914,7 @@ static void test_dispatch_without_means(void)
     oz_mem_fail_at(0);
     world_fail_threads(1);
     CU_ASSERT_PTR_NULL(oz_dispatch_new("test"));
+    CU_ASSERT_EQUAL(errno, EAGAIN);
     world_set_threads(false);
 }
 

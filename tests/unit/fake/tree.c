@@ -148,8 +148,7 @@ static void apply_create(struct tree *t, const struct change *c)
 {
     struct node *node = zk_new_node(c->path, c->data, c->len), *parent = zk_find_parent(t, c->path);
 
-    node->stat = (struct oz_znode_stat){
-        .czxid = c->zxid, .mzxid = c->zxid, .ctime_ms = c->time_ms, .mtime_ms = c->time_ms, .owner = c->owner};
+    node->stat = (struct oz_znode_stat){.czxid = c->zxid, .mzxid = c->zxid, .ctime_ms = c->time_ms, .owner = c->owner};
     node->pzxid = c->zxid;
     parent->pzxid = c->zxid;
     parent->counter = (int32_t)((uint32_t)parent->counter + 1);
@@ -177,7 +176,6 @@ static void apply_set(struct tree *t, const struct change *c)
     node->data = zk_copy(c->data, c->len);
     node->len = c->len;
     node->stat.mzxid = c->zxid;
-    node->stat.mtime_ms = c->time_ms;
     node->stat.version++;
 }
 
