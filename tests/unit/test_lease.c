@@ -392,6 +392,22 @@ static void test_settings(void)
     world_end();
 }
 
+static void test_shorter_timeout(void)
+{
+    start();
+    wrote(103, 103.01);
+    oz_lease_shorten(&lease, 4 * S, S, S / 10);
+    CU_ASSERT_TRUE(ends_at(106.9));
+    oz_lease_reconnected(&lease);
+    CU_ASSERT_TRUE(ends_at(106.9));
+    wrote(104, 104.01);
+    synced(105.02, 105.03);
+    wrote(105.04, 105.05);
+    CU_ASSERT_TRUE(ends_at(107.9));
+    oz_lease_shorten(&lease, 4 * S, S, S / 10);
+    CU_ASSERT_TRUE(ends_at(107.9)); /* never longer for it */
+}
+
 /* ---- what programs see ---- */
 
 static struct world_node *node;
@@ -434,6 +450,27 @@ static void test_stopped_process(void)
     CU_ASSERT_FALSE(world_failed());
 }
 
+/* Another server grants less time than the one before, and the servers count by that: so must the lease. */
+static void test_less_time_granted(void)
+{
+    become_holder();
+    fake_set_timeout(WORLD_TIMEOUT / 4);
+    fake_cut(1, 10 * OZ_MS, false);
+    world_pass(20);
+    CU_ASSERT_EQUAL(oz_session_timeout(node->cluster->session), WORLD_TIMEOUT / 4);
+    fake_cut(1, OZ_NEVER, false);
+    CU_ASSERT_TRUE(oz_session_lease_end(node->cluster->session) < fake_session_end(1));
+    world_pass(WORLD_TIMEOUT / 4);
+    CU_ASSERT_EQUAL(held->lost, 1);
+    CU_ASSERT_FALSE(node->mastership);
+    fake_heal(1);
+    fake_set_timeout(0);
+    CU_ASSERT_TRUE(world_wait(world_is_settled, NULL, 3 * WORLD_TIMEOUT));
+    world_clean();
+    world_end();
+    CU_ASSERT_FALSE(world_failed());
+}
+
 /* The end of a grant is told, and a lock that was lost stays lost when the lease is held again. */
 static void test_lost_stays_lost(void)
 {
@@ -468,6 +505,7 @@ int main(int argc, char **argv)
         {"the newest proven request counts", test_newest_proven_counts},
         {"a late answer proves nothing", test_own_reply_proves_nothing},
         {"reconnection", test_reconnection},
+        {"a shorter timeout on a new connection", test_shorter_timeout},
         {"more requests than are remembered", test_flood},
         {"against a model", test_against_a_model},
         {"the obvious rule is wrong", test_obvious_rule_is_wrong},
@@ -476,6 +514,7 @@ int main(int argc, char **argv)
         {"short disconnections", test_short_disconnections},
         {"settings", test_settings},
         {"a process that stood still", test_stopped_process},
+        {"a server that grants less time", test_less_time_granted},
         {"what is lost stays lost", test_lost_stays_lost},
     };
     int rc;

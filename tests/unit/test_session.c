@@ -396,6 +396,15 @@ static bool has_all(void *count)
     return answers == *(int *)count;
 }
 
+static int bypass; /* how many of the others were answered before */
+
+static void note_answers(void *owner, const struct oz_reply *reply)
+{
+    (void)owner;
+    (void)reply;
+    bypass = answers;
+}
+
 static void test_cap(void)
 {
     struct oz_request request = {.verb = OZ_STAT, .path = "/none", .retry = true};
@@ -411,6 +420,31 @@ static void test_cap(void)
     CU_ASSERT_TRUE(in_order);
     CU_ASSERT_EQUAL(fake_most_in_flight(), 1000);
     close_one();
+}
+
+/* Thousands of requests do not hold up the lease, nor anything else that is not one of thousands. */
+static void test_bulk(void)
+{
+    struct oz_request request = {.verb = OZ_STAT, .path = "/none", .retry = true, .bulk = true};
+    int count = 5000, before;
+    intptr_t i;
+
+    open_one();
+    answers = 0;
+    in_order = true;
+    for (i = 0; i < count; i++)
+        CU_ASSERT_PTR_NOT_NULL(oz_submit(r.s, &request, count_answer, (void *)i));
+    CU_ASSERT_EQUAL(fake_in_flight(1), 900);
+    request.bulk = false;
+    bypass = -1;
+    CU_ASSERT_PTR_NOT_NULL(oz_submit(r.s, &request, note_answers, NULL));
+    CU_ASSERT_EQUAL(fake_in_flight(1), 901);
+    CU_ASSERT_TRUE(rig_wait(&r, has_all, &count, 10000));
+    CU_ASSERT_TRUE(in_order);
+    CU_ASSERT_TRUE(bypass >= 0 && bypass <= 900);
+    before = answers;
+    close_one();
+    CU_ASSERT_EQUAL(answers, before);
 }
 
 static void test_detached(void)
@@ -1010,6 +1044,7 @@ int main(int argc, char **argv)
         {"replies", test_replies},
         {"requests keep their order", test_order},
         {"a cap on the requests in flight", test_cap},
+        {"requests in thousands", test_bulk},
         {"detached requests", test_detached},
         {"requests without a session", test_without_session},
         {"requests of a session that ends", test_gone},

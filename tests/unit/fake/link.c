@@ -152,7 +152,6 @@ static void make_session(struct port *p)
     struct session *s = zk_need(calloc(1, sizeof *s));
 
     s->id = zk.next_session++;
-    s->timeout = (zk.negotiated_ms ? zk.negotiated_ms : p->timeout_ms) * OZ_MS;
     s->touched = oz_now();
     s->next = zk.sessions;
     zk.sessions = s;
@@ -203,6 +202,7 @@ void zk_connect(struct port *p)
     }
     if (!p->session)
         make_session(p);
+    p->session->timeout = (zk.negotiated_ms ? zk.negotiated_ms : p->timeout_ms) * OZ_MS; /* each time anew */
     p->session->touched = oz_now(); /* the leader itself confirms the session to its new server */
     zk_catch_up(p->slot, change_after(p->seen));
     p->connected = true;
