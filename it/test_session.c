@@ -4,6 +4,7 @@
 
 #include <dlfcn.h>
 #include <netdb.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -350,6 +351,32 @@ static void several_addresses(void)
     CHECK(look_ups >= 1 && look_ups < 5);
 }
 
+/* A server that takes the connection and never says a word: the next one is tried soon, whoever comes first in the
+ * client's own order. */
+static void mute_server(void)
+{
+    struct it_proxy *proxy = it_proxy_new("127.0.0.1", 0, 1);
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000009)};
+    socklen_t len = sizeof at;
+    int mute = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    char servers[64], id[16];
+
+    NEED(proxy != NULL);
+    it_set_timeout(24000); /* two thirds of it is what the client gives a server */
+    if (bind(mute, (struct sockaddr *)&at, len) != 0 || listen(mute, 64) != 0 ||
+        getsockname(mute, (struct sockaddr *)&at, &len) != 0) {
+        CU_FAIL("a socket");
+    } else {
+        snprintf(servers, sizeof servers, "127.0.0.9:%d,127.0.0.1:%d", ntohs(at.sin_port), it_proxy_port(proxy));
+        for (int i = 0; i < 6; i++) {
+            snprintf(id, sizeof id, "n%d", i);
+            odezk_cluster *a = open_at(ODEZK_ROLE_MEMBER, id, servers);
+            CHECK(odezk_cluster_join(a, it_ms(8000)) == ODEZK_OK);
+        }
+    }
+    close(mute);
+}
+
 /* Each new session looks the names up again. */
 static void moved_servers(void)
 {
@@ -388,6 +415,36 @@ static void name_comes_later(void)
     addresses[0] = "127.0.0.1";
     addresses[1] = NULL;
     CHECK(odezk_cluster_join(a, it_ms(15000)) == ODEZK_OK);
+}
+
+/* ---- the base path ---- */
+
+/* The longest that is allowed, and those that are nearly so: each is one name, and none is taken for another. */
+static void long_bases(void)
+{
+    for (int length = 506; length <= 512; length++) {
+        char base[520];
+        odezk_lock *lock = NULL;
+
+        memset(base, 'a', sizeof base);
+        base[0] = '/';
+        base[length - 1] = '\0';
+        NEED(it_zk_create(it_zk(), base, "another's", false, false, NULL, 0) == IT_OK);
+        base[length - 1] = 'Z';
+        base[length] = '\0';
+        odezk_config *config = it_config("a", "base", base, NULL);
+        odezk_cluster *a = it_new(ODEZK_ROLE_MEMBER, config);
+        odezk_config_free(config);
+        CHECK(odezk_cluster_join(a, it_ms(10000)) == ODEZK_OK);
+        CHECK(odezk_lock_acquire(a, "s", "k", 0, &lock) == ODEZK_OK);
+        it_pass(100);
+        odezk_lock_free(lock);
+        it_free(a);
+        it_zk_remove(base);
+        base[length - 1] = '\0';
+        CHECK(it_zk_stat(it_zk(), base, NULL) == IT_OK);
+        it_zk_remove(base);
+    }
 }
 
 /* ---- credentials ---- */
@@ -923,8 +980,10 @@ static const struct it_test tests[] = {{"servers come later", servers_come_later
                                        {"IPv6", ipv6, 0},
                                        {"localhost", localhost, 0},
                                        {"several addresses", several_addresses, 0},
+                                       {"a mute server", mute_server, 0},
                                        {"moved servers", moved_servers, IT_FAULTS},
                                        {"a name comes later", name_comes_later, 0},
+                                       {"long bases", long_bases, 0},
                                        {"credentials", credentials, 0},
                                        {"close: new", close_new, 0},
                                        {"close: at any moment", close_at_any_moment, 0},
