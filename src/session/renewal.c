@@ -16,7 +16,8 @@ void oz_renewal_lose(struct oz_session *s, const char *why)
     s->granting = false;
     s->loss = why;
     if (!s->closing)
-        oz_warn("session", "the lease has lapsed (%s): this node lost its mastership and all locks", why);
+        oz_warn("session", "the %s: mastership and locks of this node are over",
+                strcmp(why, "lease") == 0 ? "lease has lapsed" : "session has ended");
     oz_session_tell(s, OZ_LEASE_LOST);
 }
 
