@@ -127,6 +127,11 @@ else
     skip 'the code is laid out as .clang-format says' 'there is no clang-format 14'
 fi
 
+for mutant in it/faults/mutants/*.patch; do
+    patch --dry-run --quiet -p1 --fuzz=0 -i "$mutant" >/dev/null 2>&1 || echo "$mutant does not apply any more"
+done >"$tmp/found"
+report 'the mutants of it/faults fit the code'
+
 awk '/^```c$/ { on = 1; next } /^```$/ { on = 0 } on' README.md | diff - examples/readme.c >"$tmp/found" 2>&1
 report "the README's example is the one that is compiled"
 
