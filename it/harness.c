@@ -219,6 +219,13 @@ void it_free(odezk_cluster *cluster)
     odezk_cluster_free(cluster);
 }
 
+bool it_has_lease(void *cluster)
+{
+    odezk_session_info info = {.version = ODEZK_SESSION_INFO_VERSION};
+
+    return odezk_cluster_session(cluster, &info) == ODEZK_OK && info.lease_left_ms > info.timeout_ms / 2;
+}
+
 void it_keep_log(struct it_log *log)
 {
     if (it.log_count == KEPT_MAX)

@@ -84,6 +84,8 @@ odezk_cluster *it_open(odezk_role role, const char *id);
 /* The same, joined. */
 odezk_cluster *it_join(odezk_role role, const char *id);
 void it_free(odezk_cluster *cluster);
+/* A condition for it_until(): the lease of the handle lasts for half a session timeout more. */
+bool it_has_lease(void *cluster);
 
 /* ---- lines of events (events.c) ---- */
 
@@ -161,8 +163,8 @@ bool it_all_servers(const char *verb);
 void it_mend_servers(void);
 /* What a server answers to a four-letter word; "" when it does not. */
 void it_ask_server(int number, const char *word, char *answer, size_t size);
-/* Waits until it is part of an ensemble that serves. */
-bool it_serves(int number, int ms);
+/* Waits until it is part of an ensemble that serves; false when that takes a minute. */
+bool it_serves(int number);
 bool it_leads(int number);
 
 /* ---- a client of its own (zk.c) ---- */

@@ -228,17 +228,18 @@ void it_ask_server(int number, const char *word, char *answer, size_t size)
     answer[length] = '\0';
 }
 
-static bool serves(void *arg)
+/* One that stood still says for a while what it was before. A session can only be made by one that the others follow,
+ * or that follows. */
+bool it_serves(int number)
 {
-    char answer[4096];
+    char server[80];
+    struct it_stat stat;
 
-    it_ask_server(*(int *)arg, "srvr", answer, sizeof answer);
-    return strstr(answer, "Mode: ") != NULL;
-}
-
-bool it_serves(int number, int ms)
-{
-    return it_until(ms, serves, &number);
+    snprintf(server, sizeof server, "%s:%d", it_server_address(number), it_server_port(number));
+    struct it_zk *zk = it_zk_open(server, IT_LONG);
+    bool good = it_zk_stat(zk, "/", &stat) == IT_OK;
+    it_zk_close(zk);
+    return good;
 }
 
 bool it_leads(int number)
