@@ -108,12 +108,13 @@ static void write_now(void *arg)
     oz_renewal_write(arg);
 }
 
-/* Once a period; while nothing is granted, as soon as what was sent earlier can be proven. */
+/* Once a period; while nothing is granted, or not for long any more, as soon as what was sent earlier can be proven. */
 static void schedule_lease_write(struct oz_session *s)
 {
     int64_t now = oz_now(), at = now + s->period, proof = oz_lease_next(&s->lease);
+    bool hurry = !s->granting || oz_lease_end(&s->lease) - now < s->lease.lag + s->period;
 
-    if (!s->granting && proof > now && proof < at) /* if not later, what was just sent is the proof */
+    if (hurry && proof > now && proof < at) /* if not later, what was just sent is the proof */
         at = proof;
     oz_timer_set(s->timers, &s->lease_timer, at, write_now, s);
 }

@@ -833,6 +833,27 @@ static void test_lease_writes(void)
     close_one();
 }
 
+/* A disconnection that leaves just the time for one proof: this does not wait for the next period but one. */
+static void test_short_lease(void)
+{
+    int64_t end;
+
+    open_one();
+    rig_pass(&r, 3 * WORLD_TIMEOUT);
+    end = oz_session_lease_end(r.s);
+    while (oz_session_lease_end(r.s) == end)
+        rig_pass(&r, 1);
+    fake_cut(1, WORLD_TIMEOUT * 63 / 100 * OZ_MS, false);
+    rig_pass(&r, WORLD_TIMEOUT * 63 / 100);
+    CU_ASSERT_TRUE(rig_said(&r, "suspended SUSPENDED connected RESUMED"));
+    rig_pass(&r, WORLD_TIMEOUT * 30 / 100);
+    fake_hold(1, WORLD_TIMEOUT * 10 / 100 * OZ_MS);
+    rig_pass(&r, WORLD_TIMEOUT);
+    CU_ASSERT_TRUE(rig_said(&r, ""));
+    CU_ASSERT_TRUE(oz_session_granting(r.s));
+    close_one();
+}
+
 /* ---- the dispatcher, with its thread ---- */
 
 struct note {
@@ -1058,6 +1079,7 @@ int main(int argc, char **argv)
         {"one silent server after the other", test_silent_servers},
         {"a stuck client", test_stuck_client},
         {"lease writes", test_lease_writes},
+        {"a lease that is short", test_short_lease},
         {"dispatcher: messages", test_dispatch_posts},
         {"dispatcher: timers", test_dispatch_timers},
         {"dispatcher: without means", test_dispatch_without_means},
