@@ -382,6 +382,22 @@ static void restart_after_a_kill(void)
     CHECK(it_zk_count(it_path("members"), "a#*") == 1);
 }
 
+/* One that was stopped and one that is killed look alike at first: alive, but silent. Both are waited for, not taken
+ * for a duplicate. The one that goes on finds another in its place. */
+static void restart_beside_a_stopped_process(void)
+{
+    it_set_timeout(IT_STEADY);
+    struct it_process *node = it_node("a", NULL);
+    NEED(it_expect(node->log, 10000, "ready *"));
+    it_signal(node, SIGSTOP);
+    struct it_process *again = it_node("a", NULL);
+    NEED(it_expect(again->log, 2 * it_timeout() + 5000, "ready *"));
+    CHECK(it_count(again->log, "refused *") == 0);
+    it_signal(node, SIGCONT);
+    CHECK(it_expect(node->log, 2 * it_timeout() + 5000, "refused *") != NULL);
+    CHECK(it_count(again->log, "session lost *") == 0);
+}
+
 /* A node that is killed while it waits for its former life leaves no third life behind. */
 static void killed_while_it_waits(void)
 {
@@ -479,23 +495,25 @@ static void foreign_names(void)
     CHECK(it_count(log, "member *") == 2);
 }
 
-static const struct it_test tests[] = {{"join and leave", join_and_leave, 0},
-                                       {"the present state is replayed", replay, 0},
-                                       {"no change is lost", none_is_lost, 0},
-                                       {"a client is no member and makes nothing", client_is_no_member, 0},
-                                       {"metadata", metadata, 0},
-                                       {"duplicate id in one process", duplicate_in_one_process, 0},
-                                       {"duplicate id of another process", duplicate_of_another_process, 0},
-                                       {"duplicate id of another host", duplicate_of_another_host, 0},
-                                       {"waits for a silent former life", waits_for_a_silent_former_life, IT_FAULTS},
-                                       {"clean restart", clean_restart, 0},
-                                       {"restart after a kill", restart_after_a_kill, IT_FAULTS},
-                                       {"killed while it waits", killed_while_it_waits, IT_FAULTS},
-                                       {"a kill is noticed once", kill_is_noticed_once, IT_FAULTS},
-                                       {"member znode removed", removed_by_a_foreign_hand, 0},
-                                       {"expired session", expired_session, IT_FAULTS},
-                                       {"foreign names among the members", foreign_names, 0},
-                                       {0}};
+static const struct it_test tests[] = {
+    {"join and leave", join_and_leave, 0},
+    {"the present state is replayed", replay, 0},
+    {"no change is lost", none_is_lost, 0},
+    {"a client is no member and makes nothing", client_is_no_member, 0},
+    {"metadata", metadata, 0},
+    {"duplicate id in one process", duplicate_in_one_process, 0},
+    {"duplicate id of another process", duplicate_of_another_process, 0},
+    {"duplicate id of another host", duplicate_of_another_host, 0},
+    {"waits for a silent former life", waits_for_a_silent_former_life, IT_FAULTS},
+    {"clean restart", clean_restart, 0},
+    {"restart after a kill", restart_after_a_kill, IT_FAULTS},
+    {"restart beside a stopped process", restart_beside_a_stopped_process, IT_FAULTS},
+    {"killed while it waits", killed_while_it_waits, IT_FAULTS},
+    {"a kill is noticed once", kill_is_noticed_once, IT_FAULTS},
+    {"member znode removed", removed_by_a_foreign_hand, 0},
+    {"expired session", expired_session, IT_FAULTS},
+    {"foreign names among the members", foreign_names, 0},
+    {0}};
 
 int main(int argc, char **argv)
 {

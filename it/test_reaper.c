@@ -418,6 +418,23 @@ static void no_such_helper(void)
     CHECK(by_timeout(kill_victim(victim, log)));
 }
 
+/* It would get a child that it does not know of. */
+static void adopts_orphans(void)
+{
+    it_set_timeout(IT_STEADY);
+    struct it_log *log = watch();
+    struct it_process *victim = start_victim("adopt", NULL, NULL);
+    struct helper helper;
+
+    NEED(joined(victim, log));
+    helper.parent = victim->pid;
+    CHECK(!it_until(500, look_for_helper, &helper));
+    it_signal(victim, SIGUSR1);
+    CHECK(it_expect(victim->log, 5000, "*child") != NULL);
+    CHECK(it_last(victim->log, "no child") != NULL);
+    CHECK(by_timeout(kill_victim(victim, log)));
+}
+
 /* ---- what it is, and that it leaves ---- */
 
 static void leaves_with_its_node(void)
@@ -522,6 +539,7 @@ static const struct it_test tests[] = {
     {"late helper", late_helper, IT_FAULTS},
     {"switched off", switched_off, IT_FAULTS},
     {"no such helper", no_such_helper, IT_FAULTS},
+    {"its node adopts orphans", adopts_orphans, IT_FAULTS},
     {"leaves with its node", leaves_with_its_node, 0},
     {"leaves with its handle", leaves_with_its_handle, 0},
     {"small and alone", small_and_alone, 0},

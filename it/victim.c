@@ -4,7 +4,8 @@
  * usage: victim SERVERS BASE TIMEOUT ID MODE [SETTING VALUE]...
  *
  * MODE plain: nothing more; fork: has a child that lives on, and says "child PID"; clone: the same,
- * but by a system call that no library hears of; exec: becomes another program, and says "idle".
+ * but by a system call that no library hears of; exec: becomes another program, and says "idle"; adopt: orphans become
+ * its children.
  *
  * SIGUSR1: says whether there was a sign of a child; SIGUSR2: closes the handle and lives on;
  * SIGHUP: ends without closing it; SIGTERM: closes it and ends.
@@ -128,6 +129,8 @@ int main(int argc, char **argv)
     blocked = orders;
     sigaddset(&blocked, SIGCHLD);
     pthread_sigmask(SIG_BLOCK, &blocked, NULL);
+    if (strcmp(argv[5], "adopt") == 0)
+        prctl(PR_SET_CHILD_SUBREAPER, 1);
     odezk_cluster *cluster = join(argv);
     act(argv[5], argv[0]);
     say("ready");

@@ -65,6 +65,7 @@ fails "lease: two requests are enough" lease -DTWO_STEP
 fails "lease: no wait for a ping" lease -DNO_LAG
 fails "lease: a sync may be the last" lease -DSYNC_IS_PROOF
 fails "lease: a sync counts on reconnecting" lease -DSYNC_RESUMES
+fails "lease: a shorter timeout does not shorten it" lease -DKEEP_TIMEOUT
 
 holds "election: at most one claims, and one in the end" election
 holds "election: nothing goes on for ever" election -DFAULTS=3 -DNP -l

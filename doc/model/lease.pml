@@ -2,7 +2,8 @@
  *
  * Nothing here has a bounded delay: each thread may stall for as long as it likes, the link from the follower to the
  * leader may break at any moment, the client may move to another follower, the ensemble may elect another leader.
- * The only promise about time is that a leader sends a ping at least every H units.
+ * The only promise about time is that a leader sends a ping at least every H units. A new connection may be granted a
+ * shorter timeout; that the client learns it at once is the other assumption here.
  *
  * Proven: the session never ends while the client believes in its lease.
  *
@@ -11,10 +12,14 @@
  *   -DTWO_STEP       a write W proves the write V when it was sent LAG after V's acknowledgement
  *   -DNO_LAG         three requests, but without waiting for a ping
  *   -DSYNC_IS_PROOF  the last of the three may be a sync
- *   -DSYNC_RESUMES   after a reconnection an acknowledged sync counts like a write */
+ *   -DSYNC_RESUMES   after a reconnection an acknowledged sync counts like a write
+ *   -DKEEP_TIMEOUT   the lease does not become shorter with the timeout */
 
 #ifndef T
 #define T 8 /* the session timeout */
+#endif
+#ifndef SHORT
+#define SHORT (T - 2) /* what another server grants */
 #endif
 #ifndef H
 #define H 2 /* the longest time between two pings */
@@ -37,6 +42,7 @@ mtype = {WRITE, SYNC, PING, COMMIT, TOUCHED};
 #define CUT_OFF 6
 #define VALIDATED 7
 byte step, lease = T;
+byte granted = T; /* the timeout, as far as the client knows */
 byte v_age;   /* since V was sent */
 byte v_acked; /* since V was acknowledged, up to LAG */
 bool v_write;
@@ -48,6 +54,7 @@ bool broken;   /* its link to the leader */
 
 /* The leader. */
 byte since;    /* since it last heard that the session is active */
+byte limit = T; /* how long it waits for that */
 byte ping_age; /* since its last ping */
 bool expired;
 bool deposed; /* the others have a new leader, and `since` is that one's */
@@ -69,7 +76,7 @@ inline clear(c)
 inline prolong()
 {
     if
-    :: T - v_age > lease -> lease = T - v_age
+    :: granted - v_age > lease -> lease = granted - v_age
     :: else
     fi;
     assert(!(expired && lease > 0));
@@ -77,6 +84,20 @@ inline prolong()
     v_acked = 0;
     v_write = false;
     step = IDLE
+}
+
+/* The client does it at once; in truth it takes even more off, as it counts from its newest write. */
+inline shorten()
+{
+#ifdef KEEP_TIMEOUT
+    skip
+#else
+    granted = SHORT;
+    if
+    :: lease > granted -> lease = granted
+    :: else
+    fi
+#endif
 }
 
 inline send_any(next)
@@ -168,7 +189,12 @@ active proctype client()
         :: deposed
         :: !expired ->
             since = 0;
-            deposed = false
+            deposed = false;
+            if
+            :: limit = SHORT;
+                shorten()
+            :: true
+            fi
         fi;
         step = VALIDATED
     }
@@ -266,7 +292,7 @@ active proctype clock()
         :: else
         fi;
         if
-        :: step != IDLE && v_age < T -> v_age++
+        :: step != IDLE && v_age < granted -> v_age++
         :: else
         fi;
         if
@@ -274,10 +300,10 @@ active proctype clock()
         :: else
         fi;
         if
-        :: since < T -> since++
+        :: since < limit -> since++
         :: else
         fi;
-        expired = expired || since == T;
+        expired = expired || since >= limit;
         assert(!(expired && lease > 0))
     }
     od

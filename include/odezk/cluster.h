@@ -101,7 +101,8 @@ typedef struct odezk_subscription odezk_subscription;
  * @param options NULL means ODEZK_CLUSTER_OPTIONS_INIT
  * @param out     set to the handle, to be closed and freed with odezk_cluster_free(); untouched on failure
  * @return ODEZK_OK; ODEZK_EINVAL (out is NULL, an unknown options version or role); ODEZK_ECONFIG (settings that do not
- *         fit each other); ODEZK_ENOMEM; ODEZK_ESYSTEM (no thread could be started, or no descriptor opened)
+ *         fit each other, or a log4c file that cannot be used); ODEZK_ENOMEM; ODEZK_ESYSTEM (no thread could be
+ *         started, or no descriptor opened)
  *
  * Any thread, also inside a callback; does not block on the network. Since 0.1.
  */
@@ -111,7 +112,8 @@ int odezk_cluster_new(const odezk_config *config, const odezk_cluster_options *o
  * Begins to connect and to join, and keeps trying automatically: while servers are not up yet, after lost
  * connections and after expired sessions.
  *
- * @return ODEZK_OK (also when it was started before); ODEZK_EINVAL; ODEZK_ECLOSED; ODEZK_EFORKED
+ * @return ODEZK_OK (also when it was started before); ODEZK_EDUPLICATE, ODEZK_ECHROOT, ODEZK_EAUTH, ODEZK_ESERVER (it
+ *         was refused meanwhile, as odezk_cluster_join() says); ODEZK_EINVAL; ODEZK_ECLOSED; ODEZK_EFORKED
  *
  * Any thread, also inside a callback; never blocks. Since 0.1.
  */
@@ -119,12 +121,15 @@ int odezk_cluster_start(odezk_cluster *cluster);
 
 /**
  * Starts the handle if that was not done, and waits until the node is a member (a client: until it is
- * connected). A node that restarts waits here until the session of its previous incarnation has ended.
+ * connected). A node that restarts waits here until the session of its previous incarnation has ended. One whose id a
+ * living node has is refused as soon as that node has proven to be alive, which takes a third of the session timeout at
+ * most when the servers answer.
  *
  * @param timeout_ms how long to wait at most, in milliseconds; 0 only looks. The handle keeps trying after a time-out.
  * @return ODEZK_OK; ODEZK_EUNREACHABLE (no server answered in time); ODEZK_ETIMEDOUT (connected, but not yet a member);
  *         ODEZK_EDUPLICATE (a living node has this id: odezk_last_error() names its host and pid; the handle is
- *         closed); ODEZK_ECHROOT; ODEZK_EAUTH; ODEZK_ECLOSED; ODEZK_EINCALLBACK; ODEZK_EINVAL; ODEZK_EFORKED
+ *         closed); ODEZK_ECHROOT, ODEZK_EAUTH, ODEZK_ESERVER (a server refuses the session or the member znode; the
+ *         handle is closed); ODEZK_ECLOSED; ODEZK_EINCALLBACK; ODEZK_EINVAL; ODEZK_EFORKED
  *
  * Any thread but a callback's. Since 0.1.
  */

@@ -26,7 +26,8 @@ typedef struct odezk_master {
 } odezk_master;
 
 /**
- * Who is master as this handle sees it, without asking the network.
+ * Who is master as this handle sees it, without asking the network. While no server can be reached, and once the handle
+ * is closed, this is the last known one: perhaps this node itself, which is not master any more.
  *
  * @param master filled in; untouched on failure
  * @return ODEZK_OK; ODEZK_EINVAL; ODEZK_EFORKED
@@ -52,8 +53,9 @@ int odezk_resign(odezk_cluster *cluster);
  * @param id         the node's id
  * @param timeout_ms how long it may take, in milliseconds
  * @return ODEZK_OK (it is no longer master); ODEZK_ENOTFOUND (no live node has this id); ODEZK_ENOTHELD (it is not
- *         master); ODEZK_ETIMEDOUT (asked, but it is still master); ODEZK_EUNREACHABLE; ODEZK_ECHROOT; ODEZK_EAUTH;
- *         ODEZK_ESERVER; ODEZK_EINCALLBACK; ODEZK_ECLOSED; ODEZK_EINVAL; ODEZK_ENOMEM; ODEZK_EFORKED
+ *         master); ODEZK_ETIMEDOUT (asked, but it is still master); ODEZK_EUNREACHABLE; ODEZK_EDUPLICATE (this node
+ *         was refused); ODEZK_ECHROOT; ODEZK_EAUTH; ODEZK_ESERVER; ODEZK_EINCALLBACK; ODEZK_ECLOSED; ODEZK_EINVAL;
+ *         ODEZK_ENOMEM; ODEZK_EFORKED
  *
  * Any thread but a callback's. Starts the handle if that was not done. Since 0.1.
  */

@@ -22,8 +22,8 @@ typedef struct odezk_node_list {
 } odezk_node_list;
 
 /**
- * The live nodes as this handle sees them, without asking the network. While no server can be reached this is
- * the last known list.
+ * The live nodes as this handle sees them, without asking the network. While no server can be reached, and
+ * once the handle is closed, this is the last known list.
  *
  * @param out set to a new list, to be freed with odezk_node_list_free(); untouched on failure
  * @return ODEZK_OK; ODEZK_EINVAL; ODEZK_ENOMEM; ODEZK_EFORKED
@@ -68,8 +68,9 @@ typedef struct odezk_status {
  *
  * @param timeout_ms how long it may take, in milliseconds
  * @param out        set to a new status, to be freed with odezk_status_free(); untouched on failure
- * @return ODEZK_OK; ODEZK_EUNREACHABLE (no server answered in time); ODEZK_ECHROOT; ODEZK_EAUTH; ODEZK_ESERVER;
- *         ODEZK_EINCALLBACK; ODEZK_ECLOSED; ODEZK_EINVAL; ODEZK_ENOMEM; ODEZK_EFORKED
+ * @return ODEZK_OK; ODEZK_EUNREACHABLE (no server answered in time); ODEZK_EDUPLICATE (this node was refused);
+ *         ODEZK_ECHROOT; ODEZK_EAUTH; ODEZK_ESERVER; ODEZK_EINCALLBACK; ODEZK_ECLOSED; ODEZK_EINVAL; ODEZK_ENOMEM;
+ *         ODEZK_EFORKED
  *
  * Any thread but a callback's. Starts the handle if that was not done. Since 0.1.
  */

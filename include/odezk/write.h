@@ -42,7 +42,8 @@ typedef struct odezk_write {
  * @return ODEZK_OK (all was written); ODEZK_ELOST (the grant is over; nothing was written); ODEZK_ECONFLICT (a znode
  *         exists, does not exist, has children or another version; nothing was written); ODEZK_EUNKNOWN (the connection
  *         broke or the time passed: all or nothing was written, or will be); ODEZK_EAUTH; ODEZK_ESERVER;
- *         ODEZK_EINCALLBACK; ODEZK_ECLOSED; ODEZK_EINVAL; ODEZK_ENOMEM; ODEZK_EFORKED
+ *         ODEZK_EDUPLICATE, ODEZK_ECHROOT (this node was refused); ODEZK_EINCALLBACK; ODEZK_ECLOSED; ODEZK_EINVAL;
+ *         ODEZK_ENOMEM; ODEZK_EFORKED
  *
  * Any thread but a callback's. Since 0.1.
  */

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -204,12 +205,25 @@ static void close_socket(struct oz_reaper *r)
     pthread_mutex_unlock(&ends_lock);
 }
 
+/* The helper would become our child, as all orphans below us do. Asked each time, as a program may begin or stop to be
+ * one. */
+static bool adopts_orphans(void)
+{
+    int adopts = 0;
+
+    return prctl(PR_GET_CHILD_SUBREAPER, &adopts) == 0 && adopts;
+}
+
 static void start(struct oz_reaper *r)
 {
     int error;
 
     wait_for_start(r);
     close_socket(r);
+    if (adopts_orphans()) {
+        complain(r, "it would be a child of this process, which adopts orphans (PR_SET_CHILD_SUBREAPER)");
+        return;
+    }
     error = make_ends(r);
     if (!error)
         error = oz_thread_start(NULL, start_helper, r);

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/trouble.h"
 #include "znode/fields.h"
 #include "znode/paths.h"
 #include "znode/seat.h"
@@ -29,9 +30,10 @@ struct oz_election {
     struct oz_watch seat_watch; /* of the candidate before us; of our own seat while master */
     struct oz_op *seat_op;
     struct oz_timer retry;
-    bool master;          /* told so */
-    int64_t epoch;        /* of the mastership that was told */
-    _Atomic int64_t held; /* the same for all threads; cleared before the lease is prolonged past a lapse */
+    struct oz_trouble trouble; /* with the seat, until it is taken and published */
+    bool master;               /* told so */
+    int64_t epoch;             /* of the mastership that was told */
+    _Atomic int64_t held;      /* the same for all threads; cleared before the lease is prolonged past a lapse */
 
     bool watching;
     struct oz_leader leader;
@@ -39,6 +41,7 @@ struct oz_election {
     bool leader_again;
     struct oz_watch leader_watch;
     struct oz_timer leader_retry;
+    struct oz_trouble leader_trouble; /* until it says what it should */
 };
 
 static void step(void *arg);
@@ -47,7 +50,15 @@ static void publish(struct oz_election *e);
 
 static void later(struct oz_election *e)
 {
-    oz_timer_set(oz_session_timers(e->session), &e->retry, oz_now() + 100 * OZ_MS, step, e);
+    oz_session_later(e->session, &e->retry, OZ_RETRY_AFTER, step, e);
+}
+
+/* The servers refuse a step of a candidate. */
+static void seat_trouble(struct oz_election *e, const char *what, const char *path, enum oz_rc rc)
+{
+    int64_t pause = oz_trouble_pause(&e->trouble, "odezk.election", what, path, oz_rc_name(rc));
+
+    oz_session_later(e->session, &e->retry, pause, step, e);
 }
 
 /* ---- who is master ---- */
@@ -80,6 +91,19 @@ static void leader_changed(void *owner)
     read_leader(e);
 }
 
+static void leader_later(struct oz_election *e)
+{
+    oz_session_later(e->session, &e->leader_retry, OZ_RETRY_AFTER, leader_changed, e);
+}
+
+/* The servers refuse what keeps `leader` right, or known. */
+static void leader_trouble(struct oz_election *e, const char *what, enum oz_rc rc)
+{
+    int64_t pause = oz_trouble_pause(&e->leader_trouble, "odezk.election", what, e->leader_path, oz_rc_name(rc));
+
+    oz_session_later(e->session, &e->leader_retry, pause, leader_changed, e);
+}
+
 static void leader_made(void *owner, const struct oz_reply *reply)
 {
     struct oz_election *e = owner;
@@ -88,8 +112,10 @@ static void leader_made(void *owner, const struct oz_reply *reply)
     e->leader_again = reply->rc == OZ_OK || reply->rc == OZ_EXISTS;
     if (e->leader_again)
         read_leader(e);
-    else if (reply->rc != OZ_GONE) /* the root is missing: it is created with the members' directory */
-        oz_timer_set(oz_session_timers(e->session), &e->leader_retry, oz_now() + 100 * OZ_MS, leader_changed, e);
+    else if (reply->rc == OZ_NONODE) /* the root is missing: it is created with the members' directory */
+        leader_later(e);
+    else if (reply->rc != OZ_GONE)
+        leader_trouble(e, "create", reply->rc);
 }
 
 static void make_leader(struct oz_election *e)
@@ -98,7 +124,7 @@ static void make_leader(struct oz_election *e)
 
     e->leader_op = oz_submit(e->session, &request, leader_made, e);
     if (!e->leader_op)
-        oz_timer_set(oz_session_timers(e->session), &e->leader_retry, oz_now() + 100 * OZ_MS, leader_changed, e);
+        leader_later(e);
 }
 
 static void leader_read(void *owner, const struct oz_reply *reply)
@@ -112,14 +138,19 @@ static void leader_read(void *owner, const struct oz_reply *reply)
         if (e->options.make)
             make_leader(e);
         else
-            oz_timer_set(oz_session_timers(e->session), &e->leader_retry, oz_now() + 500 * OZ_MS, leader_changed, e);
+            oz_session_later(e->session, &e->leader_retry, 500 * OZ_MS, leader_changed, e);
     } else if (reply->rc == OZ_OK) {
         oz_leader_parse(&leader, reply->data);
         e->leader = leader;
         e->options.leader(e->options.arg, &leader);
-        if (e->master && leader.epoch != e->epoch && !e->op) /* somebody else removed or overwrote it */
+        if (!e->master || leader.epoch == e->epoch)
+            oz_trouble_end(&e->leader_trouble);
+        else if (!e->op) /* somebody else removed or overwrote it */
             publish(e);
         read_leader(e);
+    } else if (reply->rc != OZ_GONE) {
+        oz_watch_disarm(e->session, &e->leader_watch); /* nobody would fire it */
+        leader_trouble(e, "read", reply->rc);
     }
 }
 
@@ -134,7 +165,7 @@ static void read_leader(void *arg)
     if (oz_watch_arm(e->session, &e->leader_watch, e->leader_path, leader_changed, e))
         e->leader_op = oz_submit(e->session, &request, leader_read, e);
     if (!e->leader_op)
-        oz_timer_set(oz_session_timers(e->session), &e->leader_retry, oz_now() + 100 * OZ_MS, leader_changed, e);
+        leader_later(e);
 }
 
 void oz_election_watch(struct oz_election *e)
@@ -248,13 +279,23 @@ static void seat_removed(struct oz_election *e)
     step(e);
 }
 
+static void own_seat_changed(void *owner);
+
 static void own_seat_read(void *owner, const struct oz_reply *reply)
 {
     struct oz_election *e = owner;
+    int64_t pause;
 
     e->seat_op = NULL;
-    if (reply->rc == OZ_NONODE)
+    if (reply->rc == OZ_NONODE) {
         seat_removed(e);
+    } else if (reply->rc == OZ_OK) {
+        oz_trouble_end(&e->trouble);
+    } else if (reply->rc != OZ_GONE) {
+        oz_watch_disarm(e->session, &e->seat_watch);
+        pause = oz_trouble_pause(&e->trouble, "odezk.election", "read", oz_seat_path(e->seat), oz_rc_name(reply->rc));
+        oz_session_later(e->session, &e->retry, pause, own_seat_changed, e);
+    }
 }
 
 static void own_seat_changed(void *owner)
@@ -262,12 +303,29 @@ static void own_seat_changed(void *owner)
     struct oz_election *e = owner;
     struct oz_request request = {.verb = OZ_GET, .path = oz_seat_path(e->seat), .watch = true, .retry = true};
 
-    if (e->seat_op)
-        return;
+    oz_op_detach(e->seat_op); /* it read too early, and has no watch any more */
+    e->seat_op = NULL;
     if (oz_watch_arm(e->session, &e->seat_watch, request.path, own_seat_changed, e))
         e->seat_op = oz_submit(e->session, &request, own_seat_read, e);
     if (!e->seat_op)
-        oz_timer_set(oz_session_timers(e->session), &e->retry, oz_now() + 100 * OZ_MS, own_seat_changed, e);
+        oz_session_later(e->session, &e->retry, OZ_RETRY_AFTER, own_seat_changed, e);
+}
+
+/* A master does not step any more: it publishes again when it reads that `leader` does not name it. */
+static void publish_later(struct oz_election *e)
+{
+    if (e->master)
+        leader_later(e);
+    else
+        later(e);
+}
+
+static void publish_trouble(struct oz_election *e, enum oz_rc rc)
+{
+    if (e->master)
+        leader_trouble(e, "write", rc);
+    else
+        seat_trouble(e, "write", e->leader_path, rc);
 }
 
 static void published(void *owner, const struct oz_reply *reply)
@@ -278,14 +336,17 @@ static void published(void *owner, const struct oz_reply *reply)
     if (reply->rc == OZ_OK) {
         if (e->master || !oz_session_granting(e->session))
             return; /* all is looked at again when the lease is back */
+        oz_trouble_end(&e->trouble);
         begin_mastership(e);
         own_seat_changed(e);
     } else if (reply->rc == OZ_NONODE && reply->failed == 0) {
         seat_removed(e);
-    } else if (reply->rc != OZ_GONE) {
-        if (reply->rc == OZ_NONODE && !e->leader_op)
+    } else if (reply->rc == OZ_NONODE) {
+        if (!e->leader_op)
             make_leader(e);
-        later(e);
+        publish_later(e);
+    } else if (reply->rc != OZ_GONE) {
+        publish_trouble(e, reply->rc);
     }
 }
 
@@ -301,7 +362,7 @@ static void publish(struct oz_election *e)
     if (text)
         e->op = oz_submit(e->session, &request, published, e);
     if (!e->op)
-        later(e);
+        publish_later(e);
     free(text);
 }
 
@@ -319,9 +380,14 @@ static void predecessor_read(void *owner, const struct oz_reply *reply)
     struct oz_election *e = owner;
 
     e->seat_op = NULL;
-    if (reply->rc == OZ_NONODE) {
-        oz_watch_disarm(e->session, &e->seat_watch);
-        step(e);
+    if (reply->rc == OZ_OK) {
+        oz_trouble_end(&e->trouble);
+    } else if (reply->rc != OZ_GONE) {
+        oz_watch_disarm(e->session, &e->seat_watch); /* nobody would fire it */
+        if (reply->rc == OZ_NONODE)
+            step(e);
+        else
+            seat_trouble(e, "read the candidates in", e->dir, reply->rc);
     }
 }
 
@@ -348,7 +414,7 @@ static void candidates_read(void *owner, const struct oz_reply *reply)
     if (reply->rc == OZ_GONE)
         return;
     if (reply->rc != OZ_OK) {
-        later(e);
+        seat_trouble(e, "list", e->dir, reply->rc);
         return;
     }
     n = oz_seat_neighbours(e->seat, reply->names, reply->count, NULL);
@@ -365,14 +431,13 @@ static void seat_taken(void *owner, struct oz_seat *seat, enum oz_rc rc)
     struct oz_election *e = owner;
 
     if (rc == OZ_OK) {
+        oz_trouble_end(&e->trouble);
         step(e);
         return;
     }
     e->seat = oz_seat_forget(seat);
-    if (rc != OZ_GONE) {
-        oz_warn("election", "cannot make a znode below %s: %s", e->dir, oz_rc_name(rc));
-        later(e);
-    }
+    if (rc != OZ_GONE)
+        seat_trouble(e, "make a znode below", e->dir, rc);
 }
 
 static bool take_seat(struct oz_election *e)

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/trouble.h"
 #include "recipe/process.h"
 #include "znode/fields.h"
 #include "znode/names.h"
@@ -11,6 +12,7 @@
 #include "znode/seat.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,12 +31,14 @@ struct oz_membership {
     bool list_again;
     struct oz_watch list_watch;
     struct oz_timer retry;
+    struct oz_trouble list_trouble;
 
     /* The one before us with the same id. */
     struct oz_node former;
     struct oz_op *former_op;
     struct oz_watch former_watch;
     struct oz_timer former_retry;
+    struct oz_trouble former_trouble;
     int64_t former_written; /* mzxid of the last contents that were seen */
     int former_writes;
     char former_text[192];
@@ -177,7 +181,11 @@ static void ask_former(struct oz_membership *m);
 
 static void former_changed(void *owner)
 {
-    ask_former(owner);
+    struct oz_membership *m = owner;
+
+    oz_op_detach(m->former_op); /* it read too early, and has no watch any more */
+    m->former_op = NULL;
+    ask_former(m);
 }
 
 static void tell_waiting(struct oz_membership *m)
@@ -186,8 +194,29 @@ static void tell_waiting(struct oz_membership *m)
     m->options.waiting(m->options.arg, m->former_text);
 }
 
-/* A process of this machine can be looked up. Any other is alive if it writes its znode, which it does six times per
- * session timeout; one write may have been under way when it died, so it takes two. */
+/* How many writes of its znode, which a node makes six times per session timeout, prove that the process is alive. One
+ * may have been under way when it died, so it takes two; but only one if the process is still there when the write has
+ * come. Without any, it may just be about to end: a restart does not always wait for that. */
+static int writes_of_the_living(enum oz_process process)
+{
+    switch (process) {
+    case OZ_PROCESS_SELF:
+        return INT_MAX;
+    case OZ_PROCESS_OTHER:
+        return 1;
+    default:
+        return 2;
+    }
+}
+
+static void former_failed(struct oz_membership *m, enum oz_rc rc)
+{
+    int64_t pause = oz_trouble_pause(&m->former_trouble, "odezk.member", "read", m->former_watch.path, oz_rc_name(rc));
+
+    oz_watch_disarm(m->session, &m->former_watch);
+    oz_session_later(m->session, &m->former_retry, pause, former_changed, m);
+}
+
 static void former_read(void *owner, const struct oz_reply *reply)
 {
     struct oz_membership *m = owner;
@@ -195,8 +224,12 @@ static void former_read(void *owner, const struct oz_reply *reply)
     char host[96];
 
     m->former_op = NULL;
-    if (reply->rc != OZ_OK)
-        return; /* gone: the list tells */
+    if (reply->rc != OZ_OK) { /* when it is gone, the list tells */
+        if (reply->rc != OZ_NONODE && reply->rc != OZ_GONE)
+            former_failed(m, reply->rc);
+        return;
+    }
+    oz_trouble_end(&m->former_trouble);
     oz_field_copy(reply->data, "host", host, sizeof host);
     snprintf(m->former_text, sizeof m->former_text, "host %s, pid %" PRId64, *host ? host : "unknown",
              oz_field_int(reply->data, "pid"));
@@ -206,7 +239,7 @@ static void former_read(void *owner, const struct oz_reply *reply)
     else if (!m->former_written)
         tell_waiting(m);
     m->former_written = reply->stat.mzxid;
-    if (process == OZ_PROCESS_OTHER || (process == OZ_PROCESS_UNKNOWN && m->former_writes >= 2))
+    if (m->former_writes >= writes_of_the_living(process))
         refuse_duplicate(m);
 }
 
@@ -222,7 +255,7 @@ static void ask_former(struct oz_membership *m)
     if (oz_watch_arm(m->session, &m->former_watch, path, former_changed, m))
         m->former_op = oz_submit(m->session, &request, former_read, m);
     if (!m->former_op)
-        oz_timer_set(oz_session_timers(m->session), &m->former_retry, oz_now() + 100 * OZ_MS, former_changed, m);
+        oz_session_later(m->session, &m->former_retry, OZ_RETRY_AFTER, former_changed, m);
 }
 
 /* ---- the list of members ---- */
@@ -284,7 +317,7 @@ static void apply_list(struct oz_membership *m, const struct oz_reply *reply)
 
     if (oz_view_parse(&now, reply->names, reply->count) != 0) {
         m->list_again = true;
-        oz_timer_set(oz_session_timers(m->session), &m->retry, oz_now() + 100 * OZ_MS, step, m);
+        oz_session_later(m->session, &m->retry, OZ_RETRY_AFTER, step, m);
         return;
     }
     m->view = now;
@@ -295,25 +328,38 @@ static void apply_list(struct oz_membership *m, const struct oz_reply *reply)
         find_self(m, reply);
 }
 
+/* The server has set no watch. */
+static void list_failed(struct oz_membership *m, enum oz_rc rc)
+{
+    int64_t pause = oz_trouble_pause(&m->list_trouble, "odezk.member", "list", m->dir, oz_rc_name(rc));
+
+    oz_watch_disarm(m->session, &m->list_watch);
+    m->list_again = true;
+    oz_session_later(m->session, &m->retry, pause, step, m);
+}
+
 static void list_read(void *owner, const struct oz_reply *reply)
 {
     struct oz_membership *m = owner;
 
     m->list_op = NULL;
     if (reply->rc == OZ_OK) {
+        oz_trouble_end(&m->list_trouble);
         apply_list(m, reply);
     } else if (reply->rc == OZ_NONODE) { /* there are no members, and we are none any more */
         oz_watch_disarm(m->session, &m->list_watch);
         apply_list(m, reply);
         if (!m->id) { /* who only watches makes nothing, and so has to look again */
             m->list_again = true;
-            oz_timer_set(oz_session_timers(m->session), &m->retry, oz_now() + 500 * OZ_MS, step, m);
+            oz_session_later(m->session, &m->retry, 500 * OZ_MS, step, m);
             return;
         } /* who takes a seat makes the directory, and then lists again */
     } else if (reply->rc == OZ_DENIED) {
         refuse(m, ODEZK_EAUTH, "ZooKeeper denied access to the members");
         return;
     } else {
+        if (reply->rc != OZ_GONE)
+            list_failed(m, reply->rc);
         return;
     }
     step(m);
@@ -387,7 +433,7 @@ static void step(void *arg)
         m->list_again = !good;
     }
     if (!good)
-        oz_timer_set(oz_session_timers(m->session), &m->retry, oz_now() + 100 * OZ_MS, step, m);
+        oz_session_later(m->session, &m->retry, OZ_RETRY_AFTER, step, m);
 }
 
 /* ---- the session's events ---- */

@@ -79,6 +79,7 @@ void fake_set_open_failure(int error);                   /* errno; 0: none */
 void fake_set_lost_close(bool lost);                     /* close does not reach the server */
 void fake_set_disconnect_first(bool first);              /* told before the requests in flight are answered */
 void fake_set_denied(const char *prefix, enum oz_rc rc); /* of paths; NULL: none */
+void fake_set_read_only(const char *prefix);             /* what is written there is denied; ends like the former */
 void fake_set_timeout(int ms);                           /* what is negotiated; 0: what the client asks for */
 void fake_set_close_delay(int ms);                       /* of real time */
 

@@ -3,6 +3,7 @@
 #include "world.h"
 
 #include "base/clock.h"
+#include "base/mem.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -365,6 +366,87 @@ static void test_forbidden_for_a_while(void)
     end();
 }
 
+static char *seat_path(int i)
+{
+    char *name = fake_child(ELECTION, i), *path = oz_format(ELECTION "/%s", name);
+
+    free(name);
+    return path;
+}
+
+static bool leader_is(const char *id)
+{
+    char *data = fake_data(LEADER), wanted[80];
+    bool is;
+
+    snprintf(wanted, sizeof wanted, "node=%s\n", id);
+    is = data && strncmp(data, wanted, strlen(wanted)) == 0;
+    free(data);
+    return is;
+}
+
+/* A read that fails has set no watch: it has to be repeated. */
+static void test_reads_fail(void)
+{
+    char *seat;
+
+    begin(2);
+    fake_set_denied(LEADER, OZ_FAILED);
+    fake_set(LEADER, "junk");
+    world_pass(1000);
+    fake_set_denied(NULL, OZ_OK);
+    world_pass(6000);
+    CU_ASSERT_TRUE(leader_is("a"));
+    seat = seat_path(0);
+    fake_set_denied(seat, OZ_FAILED); /* the master's own, and the predecessor of the other */
+    fake_set(seat, "junk");
+    world_pass(1000);
+    fake_set_denied(NULL, OZ_OK);
+    world_pass(6000);
+    nodes[0]->said[0] = '\0';
+    remove_seat(0);
+    world_pass(100);
+    CU_ASSERT_TRUE(settle());
+    CU_ASSERT_NSTRING_EQUAL(nodes[0]->said, "removed", 7);
+    CU_ASSERT_TRUE(is_master(nodes[1]));
+    free(seat);
+    end();
+}
+
+/* A master whose name somebody overwrote, and who is not allowed to write it for a while. */
+static void test_leader_read_only(void)
+{
+    begin(1);
+    fake_set_read_only(LEADER);
+    fake_set(LEADER, "junk");
+    world_pass(2000);
+    CU_ASSERT_FALSE(leader_is("a"));
+    fake_set_denied(NULL, OZ_OK);
+    world_pass(6000);
+    CU_ASSERT_TRUE(leader_is("a"));
+    end();
+}
+
+/* Whoever may not write `leader` does not keep the servers busy. */
+static void test_patience(void)
+{
+    const long seconds = 40, renewals = seconds * 12 * 1000 / WORLD_TIMEOUT;
+    long before;
+
+    world_begin(1);
+    fake_create(LEADER, "", 0);
+    fake_set_read_only(LEADER);
+    nodes[0] = world_node("a", ODEZK_ROLE_MEMBER, 1);
+    world_start(nodes[0]);
+    world_pass(1000);
+    before = fake_requests();
+    world_pass(seconds * 1000);
+    CU_ASSERT_TRUE(fake_requests() - before <= renewals + seconds); /* a list and a write every five seconds */
+    fake_set_denied(NULL, OZ_OK);
+    CU_ASSERT_TRUE(settle());
+    end();
+}
+
 static void test_overflow(void)
 {
     int i;
@@ -442,6 +524,9 @@ int main(int argc, char **argv)
         {"the leader's znode overwritten", test_leader_is_junk},
         {"the leader of former days", test_leader_of_former_days},
         {"forbidden for a while", test_forbidden_for_a_while},
+        {"reads that fail", test_reads_fail},
+        {"the leader's znode is read-only", test_leader_read_only},
+        {"refused, it is patient", test_patience},
         {"a counter that overflows", test_overflow},
         {"every fault at every request", test_faults},
         {"every allocation fails", test_memory},

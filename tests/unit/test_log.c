@@ -1,6 +1,7 @@
 /* The log: order, bounds, callbacks, log4c, the C client's lines, fork. */
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/trouble.h"
 
 #include <CUnit/Basic.h>
 #include <errno.h>
@@ -767,6 +768,30 @@ static int remove_dir(void)
     return err;
 }
 
+/* Waited for longer and longer, and warned of once. */
+static void trouble_is_told_once(void)
+{
+    static const int64_t pauses[] = {100, 200, 400, 800, 1600, 3200, 5000, 5000};
+    static const char *const write = "write";
+    static struct receiver r;
+    struct oz_trouble t = {0};
+    size_t i;
+
+    open_with(&r);
+    for (i = 0; i < sizeof pauses / sizeof *pauses; i++)
+        CU_ASSERT_EQUAL(oz_trouble_pause(&t, "odezk.test", write, "/a", "denied"), pauses[i] * OZ_MS);
+    close_with();
+    CU_ASSERT_EQUAL(r.lines, 1);
+    CU_ASSERT_STRING_EQUAL(r.category, "odezk.test");
+    CU_ASSERT_STRING_EQUAL(r.last, "cannot write /a: denied; trying again");
+    oz_trouble_end(&t);
+    open_with(&r);
+    CU_ASSERT_EQUAL(oz_trouble_pause(&t, "odezk.test", write, "/b", "denied"), 100 * OZ_MS);
+    CU_ASSERT_EQUAL(oz_trouble_pause(&t, "odezk.test", "read", "/b", "denied"), 200 * OZ_MS); /* another one */
+    close_with();
+    CU_ASSERT_EQUAL(r.lines, 2);
+}
+
 int main(int argc, char **argv)
 {
     CU_TestInfo tests[] = {
@@ -789,6 +814,7 @@ int main(int argc, char **argv)
         {"without configuration the bad goes to stderr", without_configuration_the_bad_goes_to_stderr},
         {"a given file configures log4c", a_given_file_configures_log4c},
         {"log4c finds its own file", log4c_finds_its_own_file},
+        {"trouble is told once", trouble_is_told_once},
         CU_TEST_INFO_NULL,
     };
     CU_SuiteInfo suites[] = {{"log", make_dir, remove_dir, NULL, NULL, tests}, CU_SUITE_INFO_NULL};

@@ -7,6 +7,7 @@
 #include "recipe/process.h"
 
 #include <inttypes.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -225,6 +226,24 @@ static void test_forbidden(void)
     end();
 }
 
+/* A list that fails has set no watch: it has to be repeated. */
+static void test_list_fails(void)
+{
+    struct world_node *a;
+
+    world_begin(1);
+    a = world_join("a", ODEZK_ROLE_MEMBER, 1);
+    a->said[0] = '\0';
+    fake_set_denied(MEMBERS, OZ_FAILED);
+    fake_create(MEMBERS "/b#0000000005", ELSEWHERE, fake_foreign_session());
+    world_pass(300);
+    fake_set_denied(NULL, OZ_OK);
+    world_pass(2000);
+    CU_ASSERT_TRUE(world_said(a, "+b#5"));
+    fake_delete(MEMBERS "/b#0000000005");
+    end();
+}
+
 /* ---- the id of another ---- */
 
 /* Another process of this machine, which says what a node of it would say. */
@@ -271,6 +290,10 @@ static void test_process(void)
     CU_ASSERT_EQUAL(oz_process_look(ELSEWHERE, 1), OZ_PROCESS_UNKNOWN);
     CU_ASSERT_EQUAL(oz_process_look("", 1), OZ_PROCESS_UNKNOWN);
     CU_ASSERT_EQUAL(oz_process_look(NULL, 1), OZ_PROCESS_UNKNOWN);
+    snprintf(data, sizeof data, "%s", oz_buf_str(&b));
+    CU_ASSERT_PTR_NOT_NULL_FATAL(strstr(data, "pid:["));
+    *strstr(data, "pid:[") = 'x'; /* the same numbers in another container */
+    CU_ASSERT_EQUAL(oz_process_look(data, 7), OZ_PROCESS_UNKNOWN);
     oz_buf_free(&b);
     pid = start_process(data, sizeof data);
     snprintf(pid_text, sizeof pid_text, "pid=%d\n", (int)pid);
@@ -282,6 +305,50 @@ static void test_process(void)
     CU_ASSERT_EQUAL(oz_process_look(data, 1), OZ_PROCESS_UNKNOWN);
 }
 
+/* What the kernel says of processes that it still lists. */
+static void test_ends(void)
+{
+#define STAT(state, flags) "7 (a) R 1) " state " 1 7 7 0 -1 " flags " 0 0 0 0 0 0 0 0 20 0 1 0 4711 0\n"
+#define STATUS(dumping, own, shared)                                                                                   \
+    "Name:\ta\nCoreDumping:\t" dumping "\nSigPnd:\t00000000000" own "\nShdPnd:\t00000000000" shared "\n"
+    static const char living[] = STATUS("0", "00000", "00000");
+
+    CU_ASSERT_FALSE(oz_process_ends(STAT("S", "4194304"), living));
+    CU_ASSERT_FALSE(oz_process_ends(STAT("T", "4194304"), living)); /* stopped */
+    CU_ASSERT_FALSE(oz_process_ends(STAT("S", "4194304"), ""));
+    CU_ASSERT_FALSE(oz_process_ends(STAT("S", "4194304"), STATUS("0", "04000", "04000"))); /* SIGTERM */
+    CU_ASSERT_TRUE(oz_process_ends(STAT("R", "4194308"), living));                         /* frees its memory */
+    CU_ASSERT_TRUE(oz_process_ends(STAT("Z", "4194304"), living));
+    CU_ASSERT_TRUE(oz_process_ends(STAT("X", "4194304"), living));
+    CU_ASSERT_TRUE(oz_process_ends(STAT("D", "4194304"), STATUS("1", "00000", "00000")));
+    CU_ASSERT_TRUE(oz_process_ends(STAT("D", "4194304"), STATUS("0", "00100", "00000"))); /* SIGKILL */
+    CU_ASSERT_TRUE(oz_process_ends(STAT("D", "4194304"), STATUS("0", "00000", "00100")));
+    CU_ASSERT_TRUE(oz_process_ends("", living));
+    CU_ASSERT_TRUE(oz_process_ends("7 (a) S 1", living));
+#undef STAT
+#undef STATUS
+}
+
+/* A first process of a container without a /proc of its own: what /proc/1 says is of another process. */
+static void test_foreign_proc(void)
+{
+    char data[1000];
+    int status = 0;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        if (unshare(CLONE_NEWPID) != 0)
+            _exit(2); /* not allowed here */
+        pid = start_process(data, sizeof data);
+        kill_process(pid);
+        _exit(strstr(data, "pid=1\n") && !strstr(data, "ticks=") ? 0 : 1);
+    }
+    CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
+    CU_ASSERT_NOT_EQUAL(status, 1 << 8);
+    CU_ASSERT_TRUE(WIFEXITED(status));
+}
+
+/* Its process is there, but may be about to end; that it writes shows that it lives. */
 static void test_duplicate_here(void)
 {
     char data[1000], pid_text[32];
@@ -292,6 +359,9 @@ static void test_duplicate_here(void)
     fake_create(MEMBERS "/a#0000000000", data, fake_foreign_session());
     a = world_node("a", ODEZK_ROLE_MEMBER, 1);
     world_start(a);
+    world_pass(3000);
+    CU_ASSERT_EQUAL(a->refused, 0);
+    fake_set(MEMBERS "/a#0000000000", data);
     world_pass(100);
     CU_ASSERT_EQUAL(a->refused, ODEZK_EDUPLICATE);
     snprintf(pid_text, sizeof pid_text, "pid %d", (int)pid);
@@ -345,6 +415,29 @@ static void test_duplicate_elsewhere(void)
     world_pass(100);
     CU_ASSERT_EQUAL(a->refused, ODEZK_EDUPLICATE);
     CU_ASSERT_PTR_NOT_NULL(strstr(a->refusal, "host there, pid 12"));
+    fake_delete(MEMBERS "/a#0000000000");
+    end();
+}
+
+/* Its znode cannot be read for a while. */
+static void test_duplicate_unread(void)
+{
+    struct world_node *a;
+
+    world_begin(1);
+    fake_create(MEMBERS "/a#0000000000", ELSEWHERE, fake_foreign_session());
+    fake_set_denied(MEMBERS "/a#0000000000", OZ_FAILED);
+    a = world_node("a", ODEZK_ROLE_MEMBER, 1);
+    world_start(a);
+    world_pass(1000);
+    fake_set_denied(NULL, OZ_OK);
+    world_pass(3000);
+    fake_set(MEMBERS "/a#0000000000", ELSEWHERE);
+    world_pass(3000);
+    CU_ASSERT_EQUAL(a->refused, 0);
+    fake_set(MEMBERS "/a#0000000000", ELSEWHERE);
+    world_pass(100);
+    CU_ASSERT_EQUAL(a->refused, ODEZK_EDUPLICATE);
     fake_delete(MEMBERS "/a#0000000000");
     end();
 }
@@ -458,10 +551,14 @@ int main(int argc, char **argv)
         {"removed by a foreign hand", test_removed},
         {"the directory removed", test_directory_removed},
         {"forbidden", test_forbidden},
+        {"a list that fails", test_list_fails},
         {"which process it is", test_process},
+        {"whether a process is about to end", test_ends},
+        {"a container with a foreign /proc", test_foreign_proc},
         {"a duplicate on this machine", test_duplicate_here},
         {"a former life on this machine", test_former_life_here},
         {"a duplicate elsewhere", test_duplicate_elsewhere},
+        {"a duplicate that cannot be read", test_duplicate_unread},
         {"two former lives", test_two_former_lives},
         {"closed, and no server heard of it", test_closed_unheard},
         {"an own former session", test_own_former_session},

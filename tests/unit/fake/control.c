@@ -176,7 +176,13 @@ void fake_set_disconnect_first(bool first)
 
 void fake_set_denied(const char *prefix, enum oz_rc rc)
 {
-    LOCKED(free(zk.denied); zk.denied = zk_copy_string(prefix); zk.denied_rc = rc);
+    LOCKED(free(zk.denied); zk.denied = zk_copy_string(prefix); zk.denied_rc = rc; zk.readable = false);
+}
+
+void fake_set_read_only(const char *prefix)
+{
+    fake_set_denied(prefix, OZ_DENIED);
+    LOCKED(zk.readable = true);
 }
 
 void fake_set_timeout(int ms)

@@ -122,6 +122,7 @@ struct ensemble {
     bool fault_happened, duplicate, auth_failure, lost_close, disconnect_first, prompt;
     char *denied;
     enum oz_rc denied_rc;
+    bool readable; /* what is denied may be read */
     unsigned (*below)(unsigned n);
     int turn;
     bool trace;

@@ -331,7 +331,7 @@ static void read_one(struct port *p, const struct order *o, struct message *m)
     const struct tree *t = zk_tree_of(p);
     const struct node *node = zk_find(t, o->path);
 
-    if (is_denied(o->path))
+    if (is_denied(o->path) && !zk.readable)
         m->reply.rc = zk.denied_rc;
     else if (!node)
         m->reply.rc = OZ_NONODE;
