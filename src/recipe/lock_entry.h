@@ -166,7 +166,8 @@ char *oz_entry_request_path(const struct entry *e, const char *inbox); /* where 
 char *oz_entry_encoded(const struct entry *e);                         /* the key as a path component */
 
 /* The one request, timer or watch that an entry waits for. `submit` takes the path over and frees it, NULL being out of
- * memory; when it fails, `again` is called a little later. */
+ * memory; when it fails, `again` is called a little later. These requests are bulk: they keep their order, but others
+ * overtake them. */
 void oz_entry_submit(struct entry *e, struct oz_request *request, char *path,
                      void (*replied)(struct entry *e, const struct oz_reply *reply), void (*again)(struct entry *e));
 /* The same, after a watch of that path was armed. */
