@@ -80,7 +80,10 @@ void odezk_lock_cancel(odezk_lock_request *request);
  */
 bool odezk_lock_is_valid(const odezk_lock *lock);
 
-/** How long the grant holds even if no server answers any more, in milliseconds; 0 when it is not valid. Since 0.1. */
+/**
+ * How long the grant holds even if no server answers any more, in whole milliseconds, but at least 1 while it is valid;
+ * 0 when it is not. Since 0.1.
+ */
 int64_t odezk_lock_valid_ms(const odezk_lock *lock);
 
 /**
