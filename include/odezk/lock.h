@@ -38,8 +38,8 @@ typedef struct odezk_lock_request odezk_lock_request;
  *         ODEZK_EUNREACHABLE (no server answered within `operation-timeout`); ODEZK_EINCALLBACK; ODEZK_ECLOSED;
  *         ODEZK_EAUTH; ODEZK_ECHROOT; ODEZK_ESERVER; ODEZK_EINVAL; ODEZK_ENOMEM; ODEZK_EFORKED
  *
- * A failed attempt leaves no lock and no place in a queue behind. Locks are not reentrant: a second attempt waits for the first
- * grant's release. Any thread but a callback's; starts the handle if that was not done. Since 0.1.
+ * A failed attempt leaves no lock and no place in a queue behind. Locks are not reentrant: a second attempt waits for
+ * the first grant's release. Any thread but a callback's; starts the handle if that was not done. Since 0.1.
  */
 int odezk_lock_acquire(odezk_cluster *cluster, const char *space, const char *key, int wait_ms, odezk_lock **out);
 

@@ -410,6 +410,68 @@ static void test_remembered(void)
     end();
 }
 
+/* ---- very many ---- */
+
+#define MANY 3000
+
+static int many_done;
+
+static void on_one_of_many(int error, odezk_lock *lock, void *arg)
+{
+    (void)arg;
+    CU_ASSERT_EQUAL(error, ODEZK_OK);
+    odezk_lock_free(lock);
+    many_done++;
+}
+
+static bool all_done(void *unused)
+{
+    (void)unused;
+    return many_done == MANY;
+}
+
+static void take_many(struct world_node *node)
+{
+    char key[16];
+    int i;
+
+    many_done = 0;
+    for (i = 0; i < MANY; i++) {
+        snprintf(key, sizeof key, "many%d", i);
+        CU_ASSERT_EQUAL(odezk_lock_acquire_async(node->cluster, WORLD_SPACE, key, 1000, on_one_of_many, NULL, NULL),
+                        ODEZK_OK);
+    }
+}
+
+/* The lease has its place in every flight, however many locks are asked for. */
+static void test_many_leave_room(void)
+{
+    begin(1);
+    fake_hold(1, 300 * OZ_MS);
+    take_many(nodes[0]);
+    world_pass(200);
+    CU_ASSERT_FALSE(all_done(NULL));
+    CU_ASSERT_TRUE(fake_in_flight(1) < 950); /* of 1000 */
+    CU_ASSERT_TRUE(world_wait(all_done, NULL, 5000));
+    end();
+}
+
+/* Behind so many the holder's delete waits, and so does the erase that tells of it. */
+static void test_answer_behind_many(void)
+{
+    struct world_attempt *a;
+
+    begin(2);
+    world_drop(hold(nodes[0], "k"));
+    fake_hold(1, 150 * OZ_MS);
+    take_many(nodes[0]);
+    a = world_lock(nodes[1], "k", 0);
+    CU_ASSERT_TRUE(ends(a, ODEZK_OK));
+    CU_ASSERT_TRUE(world_wait(all_done, NULL, 5000));
+    world_drop(a);
+    end();
+}
+
 /* ---- without waiting, or not for long ---- */
 
 static void test_try(void)
@@ -1177,6 +1239,8 @@ int main(int argc, char **argv)
         {"a counter that overflows", test_queue_overflow},
         {"keys that begin alike", test_alike},
         {"what is remembered is forgotten", test_remembered},
+        {"very many leave room", test_many_leave_room},
+        {"an answer behind very many", test_answer_behind_many},
         {"try", test_try},
         {"a slow holder", test_slow_holder},
         {"a wait that is too short", test_timeout},
