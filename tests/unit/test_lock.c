@@ -6,10 +6,13 @@
 #include "base/mem.h"
 #include "recipe/lock.h"
 
+#include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -608,6 +611,55 @@ static void test_cancel(void)
         cancel_after(turns, false);
         cancel_after(turns, true);
     }
+}
+
+/* Another thread may cancel an attempt from the moment it is published, but not before it is posted: whoever cancels
+ * takes the grants' mutex, so that has to be held then. The handle is written to a page that cannot be written, and the
+ * signal looks at the mutex. */
+static pthread_mutex_t *publishing;
+static odezk_lock_request **page;
+static int published_locked;
+
+static void on_publish(int signal)
+{
+    (void)signal;
+    published_locked = pthread_mutex_trylock(publishing);
+    if (published_locked == 0)
+        pthread_mutex_unlock(publishing);
+    mprotect(page, (size_t)sysconf(_SC_PAGESIZE), PROT_READ | PROT_WRITE);
+}
+
+static void note_end(int error, odezk_lock *lock, void *arg)
+{
+    CU_ASSERT_EQUAL(error, ODEZK_ECANCELED);
+    CU_ASSERT_PTR_NULL(lock);
+    *(bool *)arg = true;
+}
+
+static bool is_true(void *arg)
+{
+    return *(bool *)arg;
+}
+
+static void test_published_with_its_message(void)
+{
+    struct sigaction act = {.sa_handler = on_publish}, before;
+    size_t size = (size_t)sysconf(_SC_PAGESIZE);
+    bool ended = false;
+
+    begin(1);
+    publishing = &nodes[0]->cluster->grants->lock;
+    published_locked = 0;
+    page = mmap(NULL, size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CU_ASSERT_PTR_NOT_EQUAL_FATAL(page, MAP_FAILED);
+    sigaction(SIGSEGV, &act, &before);
+    CU_ASSERT_EQUAL(odezk_lock_acquire_async(nodes[0]->cluster, WORLD_SPACE, "k", 0, note_end, &ended, page), ODEZK_OK);
+    sigaction(SIGSEGV, &before, NULL);
+    CU_ASSERT_EQUAL(published_locked, EBUSY);
+    odezk_lock_cancel(*page);
+    CU_ASSERT_TRUE(world_wait(is_true, &ended, 1000));
+    munmap(page, size);
+    end();
 }
 
 /* In a child the mutex of the grants may stay locked for ever, as it is here. */
@@ -1246,6 +1298,7 @@ int main(int argc, char **argv)
         {"a wait that is too short", test_timeout},
         {"no server", test_no_server},
         {"canceled at each moment", test_cancel},
+        {"published with its message", test_published_with_its_message},
         {"canceled in a child", test_cancel_in_a_child},
         {"an unlock is its own grant's", test_release_is_its_own},
         {"an unlock whose reply is lost", test_release_with_lost_reply},
