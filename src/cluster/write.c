@@ -61,14 +61,14 @@ static bool submit_write(struct guarded *g, const char *path)
     return oz_submit(g->task.cluster->session, &request, written, g) != NULL;
 }
 
-static void run_as(struct guarded *g, bool looked);
+static void run_once(struct guarded *g, bool is_seen);
 
 static void looked(void *owner, const struct oz_reply *reply)
 {
     struct guarded *g = owner;
 
     if (reply->rc == OZ_OK && reply->stat.czxid == g->lock->token)
-        run_as(g, true);
+        run_once(g, true);
     else if (reply->rc == OZ_OK || reply->rc == OZ_NONODE || reply->rc == OZ_GONE)
         oz_task_finish(&g->task, ODEZK_ELOST, NULL);
     else if (reply->rc == OZ_UNKNOWN)
@@ -87,7 +87,8 @@ static bool submit_look(struct guarded *g, const char *path)
     return oz_barrier(session, oz_ignore_reply, NULL) && oz_submit(session, &read, looked, g);
 }
 
-static void run_as(struct guarded *g, bool looked)
+/* `is_seen`: it was read, and is the grant's own. */
+static void run_once(struct guarded *g, bool is_seen)
 {
     odezk_cluster *cluster = g->task.cluster;
     bool certain = true;
@@ -98,14 +99,14 @@ static void run_as(struct guarded *g, bool looked)
         oz_task_finish(&g->task, ODEZK_ELOST, NULL);
     else if (!oz_session_connected(cluster->session))
         oz_task_finish(&g->task, ODEZK_EUNKNOWN, "not connected; nothing was written");
-    else if (!(certain || looked ? submit_write(g, path) : submit_look(g, path)))
+    else if (!(certain || is_seen ? submit_write(g, path) : submit_look(g, path)))
         oz_task_finish(&g->task, ODEZK_ENOMEM, NULL);
     free(lock_path);
 }
 
 static void run(struct oz_task *task)
 {
-    run_as((struct guarded *)task, false);
+    run_once((struct guarded *)task, false);
 }
 
 static bool good_path(const char *path)
