@@ -300,6 +300,27 @@ static void order_of_processes(void)
 }
 
 /* Waiters of one process are served in order as well, and another process gets its turn. */
+/* A command whose lock an operator ends is ended too. */
+static void a_command_whose_lock_is_ended(void)
+{
+    odezk_cluster *a = it_join(ODEZK_ROLE_CLIENT, NULL);
+    odezk_lock *next = NULL;
+
+    NEED(a != NULL);
+    struct it_process *process =
+        it_start("odezk", "exec", "--servers", it_servers(), "--base", it_base(), "--cluster", "c", "--space", SPACE,
+                 "--lock", "k", "--", "sh", "-c",
+                 "trap 'echo caught; exit 3' TERM; echo \"token $ODEZK_FENCING_TOKEN\"; sleep 1234.5 & wait", NULL);
+    const char *line = it_expect(process->log, 20000, "token *");
+    NEED(line != NULL);
+    CHECK(odezk_lock_end(a, SPACE, "k", it_number(line), it_ms(5000)) == ODEZK_OK);
+    CHECK(odezk_lock_acquire(a, SPACE, "k", 0, &next) == ODEZK_OK);
+    CHECK(it_expect(process->log, it_ms(5000), "caught") != NULL);
+    CHECK(it_exit(process, it_ms(10000)) == 1);
+    CHECK(odezk_lock_token(next) > it_number(line) && odezk_lock_is_valid(next));
+    odezk_lock_free(next);
+}
+
 static void order_within_a_process(void)
 {
     enum { COUNT = 5 };
@@ -451,6 +472,69 @@ static void cancel_at_any_moment(void)
     }
     CHECK(granted > 0 && canceled > 0 && granted + canceled == 200);
     CHECK(wait_for_waiting(0));
+}
+
+/* A thread that cancels each attempt as soon as its handle is known. */
+static struct {
+    pthread_mutex_t lock;
+    odezk_lock_request *volatile request;
+    atomic_bool stop;
+    atomic_int calls;
+} hasty = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static void on_hasty_end(int error, odezk_lock *lock, void *arg)
+{
+    (void)error;
+    (void)arg;
+    pthread_mutex_lock(&hasty.lock);
+    hasty.request = NULL;
+    pthread_mutex_unlock(&hasty.lock);
+    odezk_lock_free(lock);
+    hasty.calls++;
+}
+
+static void *cancel_at_once(void *arg)
+{
+    odezk_lock_request *last = NULL;
+
+    while (!hasty.stop) {
+        odezk_lock_request *request = hasty.request;
+        if (!request || request == last)
+            continue;
+        pthread_mutex_lock(&hasty.lock);
+        if (hasty.request == request)
+            odezk_lock_cancel(request);
+        pthread_mutex_unlock(&hasty.lock);
+        last = request;
+    }
+    return arg;
+}
+
+static bool hasty_calls(void *arg)
+{
+    return hasty.calls == *(int *)arg;
+}
+
+static void canceled_as_soon_as_known(void)
+{
+    odezk_cluster *a = it_join(ODEZK_ROLE_MEMBER, "a");
+    pthread_t thread;
+    bool all = true;
+
+    NEED(a != NULL);
+    hasty.stop = false;
+    hasty.calls = 0;
+    NEED(pthread_create(&thread, NULL, cancel_at_once, NULL) == 0);
+    for (int i = 1; i <= 5000 && all; i++) {
+        all = odezk_lock_acquire_async(a, SPACE, "k", 1000, on_hasty_end, NULL,
+                                       (odezk_lock_request **)&hasty.request) == ODEZK_OK;
+        for (int n = 0; n < 2000 && hasty.calls < i; n++)
+            usleep(20);
+        all = all && it_until(5000, hasty_calls, &i);
+    }
+    hasty.stop = true;
+    pthread_join(thread, NULL);
+    CHECK(all);
 }
 
 static void closing_ends_attempts(void)
@@ -952,10 +1036,12 @@ static const struct it_test tests[] = {{"take and give", take_and_give, 0},
                                        {"two spaces", two_spaces, 0},
                                        {"first come, first served", first_come_first_served, 0},
                                        {"order of processes", order_of_processes, 0},
+                                       {"a command whose lock is ended", a_command_whose_lock_is_ended, 0},
                                        {"order within a process", order_within_a_process, 0},
                                        {"no starvation", no_starvation, 0},
                                        {"cancel", cancel, 0},
                                        {"cancel at any moment", cancel_at_any_moment, 0},
+                                       {"canceled as soon as known", canceled_as_soon_as_known, 0},
                                        {"closing ends attempts", closing_ends_attempts, 0},
                                        {"by key", by_key, 0},
                                        {"by key after a loss", by_key_after_a_loss, IT_FAULTS},

@@ -271,6 +271,42 @@ static void an_idle_lock_is_free_for_all(void)
     CHECK(wait_for("queue", SPACE, 0) && it_until(5000, nobody_asks, NULL));
 }
 
+struct kept {
+    const char *key;
+    bool there;
+};
+
+static bool is_kept(const char *key);
+
+static bool is_kept_so(void *arg)
+{
+    const struct kept *kept = arg;
+
+    return is_kept(kept->key) == kept->there;
+}
+
+/* Its answer comes too late for whoever only tries, but not for the next one. */
+static void a_slow_holder_gives_it_up(void)
+{
+    struct it_proxy *proxy = it_proxy_new("127.0.0.1", 0, 1);
+    odezk_cluster *b = keeper("b");
+    odezk_lock *lock = NULL;
+    char servers[64];
+
+    NEED(proxy && b);
+    snprintf(servers, sizeof servers, "127.0.0.1:%d", it_proxy_port(proxy));
+    odezk_cluster *a = member("a", "servers", servers);
+    NEED(a && it_until(5000, keeps_warm, a) && comes_to_keep(a, "k"));
+    it_proxy_hold(proxy, true);
+    CHECK(odezk_lock_acquire(b, SPACE, "k", 0, &lock) == ODEZK_EBUSY);
+    CHECK(is_kept("k"));
+    it_proxy_hold(proxy, false);
+    CHECK(it_until(5000, is_kept_so, &(struct kept){"k", false}));
+    CHECK(odezk_lock_acquire(b, SPACE, "k", 0, &lock) == ODEZK_OK);
+    odezk_lock_free(lock);
+    CHECK(it_until(5000, nobody_asks, NULL));
+}
+
 static void attempts_leave_nothing(void)
 {
     odezk_cluster *a = keeper("a"), *b = keeper("b");
@@ -732,6 +768,87 @@ static void listed_and_ended(void)
     CHECK(it_until(5000, nobody_asks, NULL));
 }
 
+/* A key that contains a newline is not taken for two. */
+static void listed_with_odd_keys(void)
+{
+    odezk_cluster *a = keeper("a");
+    odezk_lock_list *list = NULL;
+    odezk_lock *busy = NULL;
+
+    NEED(a && comes_to_keep(a, "y"));
+    NEED(odezk_lock_acquire(a, SPACE, "x\n" SPACE "/y", 0, &busy) == ODEZK_OK);
+    NEED(odezk_lock_list_read(a, SPACE, it_ms(5000), &list) == ODEZK_OK);
+    const odezk_lock_info *odd = find(list, "x\n" SPACE "/y"), *plain = find(list, "y");
+    CHECK(odd && odd->use == ODEZK_LOCK_BUSY);
+    CHECK(plain && plain->use == ODEZK_LOCK_STICKY);
+    odezk_lock_list_free(list);
+    odezk_lock_free(busy);
+}
+
+/* More locks in use than fit into a report: of the others nothing is known. */
+static void listed_in_part(void)
+{
+    enum { COUNT = 500 };
+    static odezk_lock *locks[COUNT];
+    odezk_cluster *a = keeper("a");
+    odezk_lock_list *list = NULL;
+    char key[ODEZK_LOCK_KEY_MAX + 1];
+    int got = 0, busy = 0, unknown = 0;
+
+    NEED(a && comes_to_keep(a, "idle"));
+    memset(key, '/', sizeof key);
+    for (int i = 0; i < COUNT; i++) {
+        snprintf(key + 500, sizeof key - 500, "%d", i);
+        got += odezk_lock_acquire(a, SPACE, key, it_ms(5000), &locks[i]) == ODEZK_OK;
+    }
+    CHECK(got == COUNT);
+    NEED(odezk_lock_list_read(a, SPACE, it_ms(20000), &list) == ODEZK_OK);
+    for (size_t i = 0; i < list->count; i++) {
+        busy += list->locks[i].use == ODEZK_LOCK_BUSY;
+        unknown += list->locks[i].use == ODEZK_LOCK_UNKNOWN;
+    }
+    CHECK(busy > 300 && busy < COUNT && unknown >= COUNT - busy + 1 && (size_t)(busy + unknown) == list->count);
+    odezk_lock_list_free(list);
+    for (int i = 0; i < COUNT; i++)
+        odezk_lock_free(locks[i]);
+}
+
+/* Many of them came in the same millisecond. */
+static void listed_in_order(void)
+{
+    enum { COUNT = 60 };
+    odezk_cluster *a = keeper("a"), *b = keeper("b");
+    struct attempt attempt = {0};
+    odezk_lock_list *list = NULL;
+    struct it_names buckets;
+    odezk_lock *lock = NULL;
+    char dir[1024], path[2048], data[32];
+    int right = 0;
+
+    NEED(a && b && odezk_lock_acquire(a, SPACE, "k", 0, &lock) == ODEZK_OK);
+    NEED(begin(&attempt, b, "k") && wait_for("queue", SPACE, 1)); /* the directory is there */
+    NEED(it_zk_children(it_zk(), it_path("queue/%s", SPACE), &buckets) == IT_OK && buckets.count == 1);
+    snprintf(dir, sizeof dir, "%s/%s", it_path("queue/%s", SPACE), buckets.names[0]);
+    it_names_free(&buckets);
+    for (int i = 1; i <= COUNT; i++) {
+        snprintf(path, sizeof path, "%s/k#%016x.1#", dir, (unsigned)(i * 2654435761u)); /* the names say nothing */
+        snprintf(data, sizeof data, "node=w%d\n", i);
+        NEED(it_zk_create(it_zk(), path, data, true, true, NULL, 0) == IT_OK);
+    }
+    NEED(odezk_lock_list_read(b, SPACE, it_ms(5000), &list) == ODEZK_OK);
+    const odezk_lock_info *info = find(list, "k");
+    for (int i = 1; info && i <= COUNT && (size_t)i < info->waiter_count; i++) {
+        snprintf(data, sizeof data, "w%d", i);
+        right += strcmp(info->waiters[i].node, data) == 0;
+    }
+    CHECK(info && info->waiter_count == COUNT + 1 && right == COUNT);
+    odezk_lock_list_free(list);
+    it_zk_remove(dir);
+    odezk_lock_free(lock);
+    CHECK(it_until(10000, has_ended, &attempt) && attempt.error == ODEZK_OK);
+    odezk_lock_free(attempt.lock);
+}
+
 /* A holder that stood still finds its lock ended, and does not touch that of the next one. */
 static void ended_behind_a_paused_holder(void)
 {
@@ -831,6 +948,7 @@ static void nothing_is_left(void)
 static const struct it_test tests[] = {{"ten thousand keys, no watch", ten_thousand_keys, 0},
                                        {"the same key needs no server", the_same_key_needs_no_server, 0},
                                        {"an idle lock is free for all", an_idle_lock_is_free_for_all, 0},
+                                       {"a slow holder gives it up", a_slow_holder_gives_it_up, 0},
                                        {"attempts leave nothing", attempts_leave_nothing, 0},
                                        {"the least used go first", the_least_used_go_first, 0},
                                        {"unused ones go", unused_ones_go, 0},
@@ -844,6 +962,9 @@ static const struct it_test tests[] = {{"ten thousand keys, no watch", ten_thous
                                        {"a removed inbox delays only", a_removed_inbox_delays_only, 0},
                                        {"broken connections", broken_connections, 0},
                                        {"listed and ended", listed_and_ended, 0},
+                                       {"listed with odd keys", listed_with_odd_keys, 0},
+                                       {"listed in part", listed_in_part, 0},
+                                       {"listed in order", listed_in_order, 0},
                                        {"ended behind a paused holder", ended_behind_a_paused_holder, IT_FAULTS},
                                        {"ended under a deaf holder", ended_under_a_deaf_holder, 0},
                                        {"ended while the inbox is gone", ended_while_the_inbox_is_gone, 0},

@@ -145,20 +145,73 @@ static void after_the_release(void)
     it_zk_remove(path_of("x"));
 }
 
-/* The holder believes in its lock, and the servers know better. */
-static void the_servers_decide(void)
+/* The holder may believe in its lock for a moment, and the servers know better. */
+static void the_servers_decide(odezk_role role)
 {
-    odezk_cluster *a = it_join(ODEZK_ROLE_CLIENT, NULL);
+    odezk_cluster *a = it_join(role, role == ODEZK_ROLE_CLIENT ? NULL : "a");
     odezk_lock *lock = NULL;
 
     NEED(a);
     NEED(odezk_lock_acquire(a, SPACE, "k", 0, &lock) == ODEZK_OK);
     CHECK(write_once(a, lock, create("x", "a")) == ODEZK_OK);
     it_zk_remove(it_path("locks"));
-    CHECK(odezk_lock_is_valid(lock));
     CHECK(write_once(a, lock, set("x", "late")) == ODEZK_ELOST);
     CHECK(reads("x", "a"));
     odezk_lock_free(lock);
+    it_zk_remove(path_of("x"));
+}
+
+static void the_servers_decide_for_a_client(void)
+{
+    the_servers_decide(ODEZK_ROLE_CLIENT);
+}
+
+static void the_servers_decide_for_a_member(void)
+{
+    the_servers_decide(ODEZK_ROLE_MEMBER);
+}
+
+static bool find_lock(char *path, size_t size)
+{
+    struct it_names buckets;
+    bool found = it_zk_children(it_zk(), it_path("locks/" SPACE), &buckets) == IT_OK;
+
+    if (found)
+        snprintf(path, size, "%s/%s/k", it_path("locks/" SPACE), buckets.count ? buckets.names[0] : "none");
+    it_names_free(&buckets);
+    return found;
+}
+
+static bool is_over(void *arg)
+{
+    return !odezk_lock_is_valid(arg);
+}
+
+/* A lock that was ended under a client, and that another has at once. */
+static void not_under_the_lock_of_another(void)
+{
+    odezk_cluster *a = it_join(ODEZK_ROLE_CLIENT, NULL);
+    char path[2048];
+    int late = 0, errors = 0;
+
+    NEED(a);
+    for (int i = 0; i < 50; i++) {
+        odezk_lock *lock = NULL;
+        NEED(odezk_lock_acquire(a, SPACE, "k", it_ms(TIME), &lock) == ODEZK_OK);
+        if (i == 0)
+            CHECK(write_once(a, lock, create("x", "a")) == ODEZK_OK);
+        NEED(find_lock(path, sizeof path));
+        NEED(it_zk_delete(it_zk(), path) == IT_OK);
+        NEED(it_zk_create(it_zk(), path, "", true, false, NULL, 0) == IT_OK);
+        int rc = write_once(a, lock, set("x", "late"));
+        late += rc == ODEZK_OK;
+        errors += rc != ODEZK_OK && rc != ODEZK_ELOST;
+        CHECK(it_until(TIME, is_over, lock));
+        odezk_lock_free(lock);
+        NEED(it_zk_delete(it_zk(), path) == IT_OK); /* nobody else has touched it */
+    }
+    CHECK(late == 0 && errors == 0);
+    CHECK(reads("x", "a"));
     it_zk_remove(path_of("x"));
 }
 
@@ -279,7 +332,9 @@ static const struct it_test tests[] = {
     {"all or nothing", all_or_nothing, 0},
     {"arguments", arguments, 0},
     {"after the release", after_the_release, 0},
-    {"the servers decide", the_servers_decide, 0},
+    {"the servers decide for a client", the_servers_decide_for_a_client, 0},
+    {"the servers decide for a member", the_servers_decide_for_a_member, 0},
+    {"not under the lock of another", not_under_the_lock_of_another, 0},
     {"after the session", after_the_session, IT_FAULTS},
     {"as master", as_master, 0},
     {"a paused master and a database", a_paused_master, IT_FAULTS},

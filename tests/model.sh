@@ -100,6 +100,7 @@ fails "sticky: kept without an inbox" sticky -DKEEP_UNREACHABLE
 fails "sticky: kept over the end of the session" sticky -DKEEP_OVER
 fails "sticky: given up without having it" sticky -DGIVE_UP_BLIND
 fails "sticky: who gives up stays in the queue" sticky -DSTAY_SEATED
+fails "sticky: a request that is not answered in time is taken back" sticky -DTAKE_BACK
 fails "sticky: requests stay in the inbox" sticky -DNO_ERASE
 fails "sticky: a grant without the lease" sticky -DNO_LEASE
 

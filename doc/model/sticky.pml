@@ -6,7 +6,8 @@
  * times in all. While its lease has lapsed a session may end. The node CLIENT has no inbox.
  *
  * Proven: at most one valid holder; nobody deletes another's lock; when the faults have stopped everybody who waited
- * has had the lock, no seat and no request is left, and no lock but one that its owner keeps and can be asked for.
+ * has had the lock, no seat and no request is left, and no lock but one that its owner keeps and can be asked for; and
+ * that one was refused to nobody since its owner got it: whoever was not answered in time and tries again gets it.
  *
  * Each of these must be found wrong:
  *   -DNO_REASK          a waiter asks each holder only once
@@ -15,6 +16,7 @@
  *   -DKEEP_OVER         what is kept outlives the session
  *   -DGIVE_UP_BLIND     who was asked deletes the lock without looking whether it has it
  *   -DSTAY_SEATED       a waiter that gives up leaves its seat behind
+ *   -DTAKE_BACK         who is not answered in time takes its request back
  *   -DNO_ERASE          a holder leaves what it has read in its inbox
  *   -DNO_LEASE          a grant is believed without looking at the lease */
 
@@ -43,6 +45,8 @@ bool open[N] = true;      /* the present inbox is there */
 byte request[N] = NOBODY; /* in the inbox: who made it; there is one at most, as it is named like the lock */
 byte queue[N], waiting;
 bool session[N] = true;
+/* Somebody asked the lock's holder in vain: no answer came in time, and it has not read the request yet. */
+bool refused;
 
 /* The nodes. */
 #define FREE 0
@@ -121,13 +125,15 @@ inline forget_request(me)
     asks_there[me] = false
 }
 
-/* An erase follows the create, should that be under way. */
-inline take_back_request(me)
+/* What was asked stays in the inbox until it is read. */
+inline give_up_request(me)
 {
+#ifdef TAKE_BACK
     if
     :: asks_there[me] && open[askee[me]] -> erase_request(askee[me])
     :: else
     fi;
+#endif
     forget_request(me)
 }
 
@@ -135,6 +141,7 @@ inline take_back_request(me)
 inline hold(me)
 {
     lock = me;
+    refused = false;
     named = reachable[me];
     forget_request(me);
     i = 0;
@@ -187,6 +194,7 @@ inline remove_inbox(me)
 {
     open[me] = false;
     read[me] = 0;
+    refused = refused && lock != me;
     erase_request(me)
 }
 
@@ -207,13 +215,13 @@ inline end_session(me)
 {
     session[me] = false;
     if
-    :: lock == me -> lock = NOBODY; named = false
+    :: lock == me -> lock = NOBODY; named = false; refused = false
     :: else
     fi;
     leave_queue(me);
     k = 0;
     do
-    :: k < N && request[k] == me -> erase_request(k); k++
+    :: k < N && request[k] == me -> refused = refused && lock != k; erase_request(k); k++
     :: k < N && request[k] != me -> k++
     :: k == N -> break
     od;
@@ -241,7 +249,12 @@ proctype node(byte me)
         :: lock != NOBODY -> queue_first[me] = false; wants[me]--
         fi
     }
-    :: atomic { state[me] == ASKING && session[me] -> take_back_request(me); state[me] = LOOKING } /* too slow */
+    :: atomic { /* too slow */
+        state[me] == ASKING && session[me] ->
+        refused = refused || (askee[me] == lock && asks_there[me] && read[lock] == 0);
+        give_up_request(me);
+        state[me] = LOOKING
+    }
     :: atomic {
         state[me] == LOOKING && session[me] ->
         if
@@ -281,7 +294,7 @@ proctype node(byte me)
 #ifndef STAY_SEATED
         leave_queue(me);
 #endif
-        take_back_request(me);
+        give_up_request(me);
         state[me] = FREE;
         wants[me]--
     }
@@ -301,6 +314,7 @@ proctype node(byte me)
         assert(lock == NOBODY || lock == me);
         lock = NOBODY;
         named = false;
+        refused = false;
         read[me] = (read[me] == BEHIND -> READ : read[me]);
         wanted[me] = false;
         state[me] = FREE
@@ -418,6 +432,7 @@ init
         assert(wants[0] + wants[1] + wants[2] == 0);
         assert(waiting == 0);
         assert(lock == NOBODY || (state[lock] == HELD && MAY_ASK));
+        assert(!refused);
         do
         :: k < N -> assert(request[k] == NOBODY); k++
         :: k == N -> break

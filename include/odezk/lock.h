@@ -38,8 +38,8 @@ typedef struct odezk_lock_request odezk_lock_request;
  *         ODEZK_EUNREACHABLE (no server answered within `operation-timeout`); ODEZK_EINCALLBACK; ODEZK_ECLOSED;
  *         ODEZK_EAUTH; ODEZK_ECHROOT; ODEZK_ESERVER; ODEZK_EINVAL; ODEZK_ENOMEM; ODEZK_EFORKED
  *
- * A failed attempt leaves nothing behind. Locks are not reentrant: a second attempt waits for the first
- * grant's release. Any thread but a callback's; starts the handle if that was not done. Since 0.1.
+ * A failed attempt leaves no lock and no place in a queue behind. Locks are not reentrant: a second attempt waits for
+ * the first grant's release. Any thread but a callback's; starts the handle if that was not done. Since 0.1.
  */
 int odezk_lock_acquire(odezk_cluster *cluster, const char *space, const char *key, int wait_ms, odezk_lock **out);
 
@@ -80,7 +80,10 @@ void odezk_lock_cancel(odezk_lock_request *request);
  */
 bool odezk_lock_is_valid(const odezk_lock *lock);
 
-/** How long the grant holds even if no server answers any more, in milliseconds; 0 when it is not valid. Since 0.1. */
+/**
+ * How long the grant holds even if no server answers any more, in whole milliseconds, but at least 1 while it is valid;
+ * 0 when it is not. Since 0.1.
+ */
 int64_t odezk_lock_valid_ms(const odezk_lock *lock);
 
 /**
@@ -201,8 +204,8 @@ void odezk_lock_list_free(odezk_lock_list *list);
  * Ends another holder's grant, for emergencies. A holder that answers loses it at once, as if its lease had lapsed. If
  * the holder does not answer, its znode is removed when the session timeout of this handle has passed: its lease is
  * over by then, unless its own session timeout is longer. A holder that is not a member, or joined again since it took
- * the lock, cannot be asked: its znode is removed at once, and it may believe for a while longer that it holds the
- * lock; then only the fencing token keeps its writes out.
+ * the lock, cannot be asked: its znode is removed at once. It watches that and loses the grant a moment later, if it is
+ * connected; until then only the fencing token keeps its writes out.
  *
  * @param token      the grant's fencing token: a newer grant is not touched
  * @param timeout_ms how long it may take, in milliseconds; for a holder that does not answer that must be more than the

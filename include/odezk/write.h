@@ -32,7 +32,9 @@ typedef struct odezk_write {
 
 /**
  * Writes all of `writes` or none, and only if the grant still holds when the servers do it. The servers decide
- * that: a holder that was paused, and whose lock went to another holder meanwhile, writes nothing.
+ * that: a holder that was paused, and whose lock went to another holder meanwhile, writes nothing. Under a lock whose
+ * holder cannot be asked (odezk_lock_end()) it takes a round trip more, and an operator who ends the lock during this
+ * call may come between the question and the write.
  *
  * @param cluster    the handle that the lock was taken with
  * @param lock       the grant

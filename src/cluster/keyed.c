@@ -15,11 +15,6 @@ struct oz_keyed {
     char name[]; /* "space/key" */
 };
 
-struct keyed_grant {
-    struct oz_list link;
-    odezk_lock *lock;
-};
-
 static struct oz_keyed *find(odezk_cluster *c, const char *space, const char *key)
 {
     struct oz_map_node *node = oz_map_find_parts(&c->keyed, space, key);
@@ -44,42 +39,33 @@ static struct oz_keyed *make(odezk_cluster *c, const char *space, const char *ke
 
 static bool add(odezk_cluster *c, const char *space, const char *key, odezk_lock *lock)
 {
-    struct keyed_grant *grant = oz_alloc(sizeof *grant);
-    struct oz_keyed *keyed = NULL;
+    struct oz_keyed *keyed;
 
-    if (grant) {
-        grant->lock = lock;
-        pthread_mutex_lock(&c->lock);
-        keyed = find(c, space, key);
-        if (!keyed)
-            keyed = make(c, space, key);
-        if (keyed)
-            oz_list_append(&keyed->grants, &grant->link);
-        pthread_mutex_unlock(&c->lock);
-    }
+    pthread_mutex_lock(&c->lock);
+    keyed = find(c, space, key);
     if (!keyed)
-        free(grant);
+        keyed = make(c, space, key);
+    if (keyed)
+        oz_list_append(&keyed->grants, &lock->keyed);
+    pthread_mutex_unlock(&c->lock);
     return keyed != NULL;
 }
 
 static odezk_lock *take_oldest(odezk_cluster *c, const char *space, const char *key)
 {
     struct oz_keyed *keyed;
-    struct keyed_grant *grant = NULL;
-    odezk_lock *lock;
+    odezk_lock *lock = NULL;
 
     pthread_mutex_lock(&c->lock);
     keyed = find(c, space, key);
     if (keyed) {
-        grant = oz_container(oz_list_pop(&keyed->grants), struct keyed_grant, link);
+        lock = oz_container(oz_list_pop(&keyed->grants), odezk_lock, keyed);
         if (oz_list_empty(&keyed->grants)) {
             oz_map_remove(&c->keyed, &keyed->node);
             free(keyed);
         }
     }
     pthread_mutex_unlock(&c->lock);
-    lock = grant ? grant->lock : NULL;
-    free(grant);
     return lock;
 }
 
@@ -125,12 +111,8 @@ void oz_keyed_free(odezk_cluster *c)
         while ((node = c->keyed.slots[i]) != NULL) {
             struct oz_keyed *keyed = oz_container(node, struct oz_keyed, node);
 
-            while ((link = oz_list_pop(&keyed->grants)) != NULL) {
-                struct keyed_grant *grant = oz_container(link, struct keyed_grant, link);
-
-                odezk_lock_free(grant->lock);
-                free(grant);
-            }
+            while ((link = oz_list_pop(&keyed->grants)) != NULL)
+                odezk_lock_free(oz_container(link, odezk_lock, keyed));
             oz_map_remove(&c->keyed, node);
             free(keyed);
         }

@@ -25,7 +25,8 @@ struct info {
     char *inbox;         /* of the holder, "" when it has none */
     int64_t pid, since_ms, token;
     odezk_lock_use use;
-    odezk_lock_waiter *waiters;
+    odezk_lock_waiter *waiters; /* first come first */
+    int32_t *seqs;              /* of their seats */
     size_t waiter_count;
 };
 
@@ -46,6 +47,7 @@ static void free_info(struct info *i)
         free((char *)i->waiters[k].host);
     }
     free(i->waiters);
+    free(i->seqs);
     free(i->name);
     free(i->space);
     free(i->key);
@@ -255,57 +257,84 @@ static void lock_read(struct walk *w, const struct visit *v, const struct oz_rep
         *i->inbox ? ODEZK_LOCK_UNKNOWN : ODEZK_LOCK_BUSY; /* without an inbox a holder keeps no lock it does not use */
 }
 
+/* Makes room for one that waits with this sequence number, which grows with each newcomer, unlike the time in
+ * milliseconds. NULL when out of memory. */
+static odezk_lock_waiter *insert_waiter(struct info *i, int32_t seq)
+{
+    odezk_lock_waiter *waiters = oz_realloc(i->waiters, (i->waiter_count + 1) * sizeof *waiters);
+    int32_t *seqs = waiters ? oz_realloc(i->seqs, (i->waiter_count + 1) * sizeof *seqs) : NULL;
+    size_t at = i->waiter_count;
+
+    i->waiters = waiters ? waiters : i->waiters;
+    if (!seqs)
+        return NULL;
+    i->seqs = seqs;
+    for (; at > 0 && oz_seq_compare(seqs[at - 1], seq) > 0; at--) {
+        waiters[at] = waiters[at - 1];
+        seqs[at] = seqs[at - 1];
+    }
+    seqs[at] = seq;
+    i->waiter_count++;
+    return &waiters[at];
+}
+
 static void seat_read(struct walk *w, const struct visit *v, const struct oz_reply *reply)
 {
-    size_t space_len, len;
+    size_t space_len, len, prefix;
     const char *space = component(v->path, 2, &space_len), *name = component(v->path, 0, &len);
-    struct info *i = find_info(w, space, space_len, name, strcspn(name, "#"));
-    odezk_lock_waiter *more;
+    int32_t seq;
+    struct info *i =
+        oz_name_split(name, &prefix, &seq) ? find_info(w, space, space_len, name, strcspn(name, "#")) : NULL;
+    odezk_lock_waiter *waiter = i ? insert_waiter(i, seq) : NULL;
 
-    if (!i)
-        return;
-    more = oz_realloc(i->waiters, (i->waiter_count + 1) * sizeof *more);
-    if (!more) {
-        w->error = ODEZK_ENOMEM;
-        return;
-    }
-    i->waiters = more;
-    more += i->waiter_count++;
-    *more = (odezk_lock_waiter){.node = field(reply->data, "node"),
-                                .host = field(reply->data, "host"),
-                                .pid = oz_field_int(reply->data, "pid"),
-                                .since_ms = reply->stat.ctime_ms};
-    if (!more->node || !more->host)
+    if (waiter)
+        *waiter = (odezk_lock_waiter){.node = field(reply->data, "node"),
+                                      .host = field(reply->data, "host"),
+                                      .pid = oz_field_int(reply->data, "pid"),
+                                      .since_ms = reply->stat.ctime_ms};
+    if (i && (!waiter || !waiter->node || !waiter->host))
         w->error = ODEZK_ENOMEM;
 }
 
-static int compare_waiters(const void *a, const void *b)
+static bool is_truncated(const struct oz_reply *report)
 {
-    const odezk_lock_waiter *x = a, *y = b;
+    static const char last[] = "\n" OZ_REPORT_TRUNCATED "\n";
+    size_t len = sizeof last - 1;
 
-    return (x->since_ms > y->since_ms) - (x->since_ms < y->since_ms);
+    return report->len >= len && memcmp(report->data + report->len - len, last, len) == 0;
 }
 
-/* A report lists the locks that are in use in the holder's process, one per line. Its other locks are sticky. */
+static void report_line(struct walk *w, const char *line, size_t len)
+{
+    const char *slash = memchr(line, '/', len);
+    struct oz_buf name = {0};
+    struct oz_map_node *node = NULL;
+
+    if (slash) {
+        oz_buf_add(&name, line, (size_t)(slash + 1 - line));
+        if (oz_decode_key(&name, slash + 1, (size_t)(line + len - slash - 1)) && !oz_buf_failed(&name))
+            node = oz_map_find(&w->result->by_name, oz_buf_str(&name));
+    }
+    if (node)
+        oz_container(node, struct info, node)->use = ODEZK_LOCK_BUSY;
+    oz_buf_free(&name);
+}
+
+/* A report lists the locks that are in use in the holder's process, one per line. Its other locks are sticky, unless
+ * not all that are in use had room. */
 static void report_read(struct walk *w, const struct visit *v, const struct oz_reply *reply)
 {
     struct owned_list *r = w->result;
     size_t len, k;
     const char *member = component(v->path, 1, &len), *line, *end;
+    bool complete = !is_truncated(reply);
 
-    for (k = 0; k < r->count; k++)
+    for (k = 0; complete && k < r->count; k++)
         if (strlen(r->infos[k]->inbox) == len && memcmp(r->infos[k]->inbox, member, len) == 0)
             r->infos[k]->use = ODEZK_LOCK_STICKY;
     for (line = reply->data; *line; line = end + (*end == '\n')) {
-        char *name;
-        struct oz_map_node *node;
-
         end = line + strcspn(line, "\n");
-        name = oz_strndup(line, (size_t)(end - line));
-        node = name ? oz_map_find(&r->by_name, name) : NULL;
-        if (node)
-            oz_container(node, struct info, node)->use = ODEZK_LOCK_BUSY;
-        free(name);
+        report_line(w, line, (size_t)(end - line));
     }
 }
 
@@ -437,8 +466,6 @@ static void ask_for_reports(struct walk *w)
 
 static odezk_lock_info show(const struct info *i)
 {
-    if (i->waiter_count)
-        qsort(i->waiters, i->waiter_count, sizeof *i->waiters, compare_waiters);
     return (odezk_lock_info){.space = i->space,
                              .key = i->key,
                              .node = i->holder,

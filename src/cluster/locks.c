@@ -2,6 +2,7 @@
 #include "cluster/cluster.h"
 
 #include "base/error.h"
+#include "base/fork.h"
 #include "base/mem.h"
 
 #include <string.h>
@@ -98,10 +99,13 @@ int odezk_lock_acquire_async(odezk_cluster *cluster, const char *space, const ch
         oz_request_unref(request);
         return rc;
     }
-    request->locks = cluster->locks; /* another thread may cancel it from here on */
+    /* From the moment it is published another thread may cancel it. With this mutex held that cannot be posted before
+     * the attempt itself, which needs the message and would not be there yet. */
+    pthread_mutex_lock(&cluster->grants->lock);
     if (out)
         *out = request; /* before it can end */
     begin(cluster, request);
+    pthread_mutex_unlock(&cluster->grants->lock);
     return ODEZK_OK;
 }
 
@@ -117,8 +121,8 @@ void odezk_lock_cancel(odezk_lock_request *request)
 {
     struct oz_grants *grants = request ? request->grants : NULL;
 
-    if (!request)
-        return;
+    if (!request || grants->forks != oz_fork_count())
+        return; /* in a child the mutex may stay locked for ever */
     pthread_mutex_lock(&grants->lock);
     if (!request->cancelling && grants->session) {
         request->cancelling = true;

@@ -53,21 +53,60 @@ static void written(void *owner, const struct oz_reply *reply)
 
 /* This is the session of the grant, and its requests are served in order: if the znode still exists when the servers
  * execute this, it is the grant's own. */
-static void run(struct oz_task *task)
+static bool submit_write(struct guarded *g, const char *path)
 {
-    struct guarded *g = (struct guarded *)task;
     struct oz_request request = {.verb = OZ_MULTI, .items = g->items, .count = g->count};
-    char *lock_path = g->lock ? oz_locks_path(task->cluster->locks, g->lock) : NULL;
-    const char *path = g->lock ? lock_path : oz_election_path(task->cluster->election, g->epoch);
 
     g->items[0] = (struct oz_request){.verb = OZ_CHECK, .path = path};
-    if (!path || !oz_session_granting(task->cluster->session))
-        oz_task_finish(task, ODEZK_ELOST, NULL);
-    else if (!oz_session_connected(task->cluster->session))
-        oz_task_finish(task, ODEZK_EUNKNOWN, "not connected; nothing was written");
-    else if (!oz_submit(task->cluster->session, &request, written, g))
-        oz_task_finish(task, ODEZK_ENOMEM, NULL);
+    return oz_submit(g->task.cluster->session, &request, written, g) != NULL;
+}
+
+static void run_once(struct guarded *g, bool is_seen);
+
+static void looked(void *owner, const struct oz_reply *reply)
+{
+    struct guarded *g = owner;
+
+    if (reply->rc == OZ_OK && reply->stat.czxid == g->lock->token)
+        run_once(g, true);
+    else if (reply->rc == OZ_OK || reply->rc == OZ_NONODE || reply->rc == OZ_GONE)
+        oz_task_finish(&g->task, ODEZK_ELOST, NULL);
+    else if (reply->rc == OZ_UNKNOWN)
+        oz_task_finish(&g->task, ODEZK_EUNKNOWN, "the connection broke; nothing was written");
+    else
+        oz_task_finish(&g->task, reply->rc == OZ_DENIED ? ODEZK_EAUTH : ODEZK_ESERVER, NULL);
+}
+
+/* An operator may have removed the znode without asking us, and another may have made it again: no check in the
+ * transaction tells the two apart, so it is read first, behind a write, as the server may lag behind the others. */
+static bool submit_look(struct guarded *g, const char *path)
+{
+    struct oz_session *session = g->task.cluster->session;
+    struct oz_request read = {.verb = OZ_STAT, .path = path};
+
+    return oz_barrier(session, oz_ignore_reply, NULL) && oz_submit(session, &read, looked, g);
+}
+
+/* `is_seen`: it was read, and is the grant's own. */
+static void run_once(struct guarded *g, bool is_seen)
+{
+    odezk_cluster *cluster = g->task.cluster;
+    bool certain = true;
+    char *lock_path = g->lock ? oz_locks_path(cluster->locks, g->lock, &certain) : NULL;
+    const char *path = g->lock ? lock_path : oz_election_path(cluster->election, g->epoch);
+
+    if (!path || !oz_session_granting(cluster->session))
+        oz_task_finish(&g->task, ODEZK_ELOST, NULL);
+    else if (!oz_session_connected(cluster->session))
+        oz_task_finish(&g->task, ODEZK_EUNKNOWN, "not connected; nothing was written");
+    else if (!(certain || is_seen ? submit_write(g, path) : submit_look(g, path)))
+        oz_task_finish(&g->task, ODEZK_ENOMEM, NULL);
     free(lock_path);
+}
+
+static void run(struct oz_task *task)
+{
+    run_once((struct guarded *)task, false);
 }
 
 static bool good_path(const char *path)

@@ -195,7 +195,9 @@ int64_t odezk_lock_valid_ms(const odezk_lock *lock)
     if (lock->state == OZ_GRANT_VALID && lock->grants->session)
         left = oz_session_lease_end(lock->grants->session) - oz_now();
     pthread_mutex_unlock(&lock->grants->lock);
-    return left > 0 ? (left + OZ_MS - 1) / OZ_MS : 0;
+    if (left <= 0)
+        return 0;
+    return left > OZ_MS ? left / OZ_MS : 1; /* never more than is left, but valid is not 0 */
 }
 
 bool odezk_lock_is_valid(const odezk_lock *lock)

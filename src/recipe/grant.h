@@ -41,8 +41,9 @@ struct odezk_lock {
     struct oz_msg lost_msg; /* to the caller */
     /* With the mutex held, if it was not lost before; `now` is 0 when the clock was not read. */
     void (*released)(void *entry, odezk_lock *lock, int64_t now);
-    void *entry;      /* NULL when the grant is over for the recipe */
-    odezk_lock *next; /* among the spare ones */
+    void *entry;          /* NULL when the grant is over for the recipe */
+    odezk_lock *next;     /* among the spare ones */
+    struct oz_list keyed; /* among the grants that were taken by the same key; under the cluster's lock */
 };
 
 /* The recipe's, with the mutex held: a valid grant with two references, the user's and the entry's. NULL when out of

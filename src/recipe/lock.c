@@ -201,7 +201,9 @@ static void grant_next(struct entry *e)
     }
     finish(request, ODEZK_OK, grant, NULL);
     oz_entry_others_hold(e);
-    if (oz_entry_unwanted(e))
+    if (oz_entry_unreachable(e))
+        oz_entry_guard(e);
+    else if (oz_entry_unwanted(e))
         oz_entry_drop_effort(e);
 }
 
@@ -227,6 +229,7 @@ static bool expect_back(struct entry *e, int64_t now)
     return e->eager;
 }
 
+/* A lock that nobody had, because the attempt ended before it came, is not kept: who failed leaves nothing behind. */
 static void step_held(struct entry *e)
 {
     int64_t now = oz_now();
@@ -244,7 +247,7 @@ static void step_held(struct entry *e)
     e->queue_first = e->wanted || turn_is_over(e, now);
     if (e->wanted || !e->locks->inbox[0]) /* without an inbox nobody can say so: grants are counted */
         oz_entry_met_others(e, now);
-    if (oz_entry_unwanted(e) && may_stick(e, now) && e->locks->sticky_count < e->locks->sticky_max) {
+    if (oz_entry_unwanted(e) && e->serial && may_stick(e, now) && e->locks->sticky_count < e->locks->sticky_max) {
         oz_entry_drop_effort(e);
         keep(e, now);
     } else {
@@ -389,7 +392,7 @@ void oz_locks_cancel(odezk_lock_request *request)
     oz_locks_unlock(locks);
 }
 
-char *oz_locks_path(struct oz_locks *locks, const odezk_lock *grant)
+char *oz_locks_path(struct oz_locks *locks, const odezk_lock *grant, bool *certain)
 {
     const struct entry *e;
     char *path = NULL;
@@ -398,6 +401,7 @@ char *oz_locks_path(struct oz_locks *locks, const odezk_lock *grant)
     e = grant->entry;
     if (e && e->grant == grant && grant->state == OZ_GRANT_VALID)
         path = oz_entry_path(e);
+    *certain = path && !oz_entry_unreachable(e);
     oz_locks_unlock(locks);
     return path;
 }

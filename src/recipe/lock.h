@@ -44,11 +44,15 @@ void oz_locks_no_inbox(struct oz_locks *locks);
 bool oz_locks_asked(struct oz_locks *locks, const char *entry);
 
 /* The names of all locks that somebody in this process has, "space/key" each on a line of its own behind a first empty
- * one; to be freed. NULL when out of memory. */
+ * one, with the key as it is encoded for paths, as it may contain a newline; to be freed. If they are too many, the
+ * last line says so. NULL when out of memory. */
+#define OZ_REPORT_TRUNCATED "truncated"
 char *oz_locks_report(struct oz_locks *locks);
 
-/* The znode that a grant stands for, to be freed; NULL when the grant is over, or out of memory. */
-char *oz_locks_path(struct oz_locks *locks, const odezk_lock *lock);
+/* The znode that a grant stands for, to be freed; NULL when the grant is over, or out of memory. `certain` is set to
+ * whether it can only be ours while it exists: otherwise an operator may have removed it without asking, and another
+ * may have made it again. */
+char *oz_locks_path(struct oz_locks *locks, const odezk_lock *lock, bool *certain);
 
 /* Ends everything: attempts fail with this error, grants are lost. `why` may be NULL. */
 void oz_locks_close(struct oz_locks *locks, int error, const char *why);

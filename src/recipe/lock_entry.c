@@ -184,6 +184,7 @@ void oz_entry_submit(struct entry *e, struct oz_request *request, char *path,
     oz_op_detach(f->op);
     f->op = NULL;
     request->path = path;
+    request->bulk = true; /* the lease, the election and the membership do not wait behind thousands of locks */
     f->replied = replied;
     if (path)
         f->op = oz_submit(e->locks->session, request, op_replied, e);

@@ -19,7 +19,7 @@ struct oz_locks {
     char *root, *owner, *sticky_spaces;
     int operation_ms, handovers, sticky_max;
     int64_t sticky_idle;
-    int64_t clock; /* behind by a quarter of that, or a second */
+    int64_t clock; /* behind by a quarter of that, but by a second or two */
     const char *(*trouble)(void *arg);
     void *arg;
     struct oz_map entries; /* by "space/key" */
@@ -57,7 +57,7 @@ struct effort {
     void (*read)(struct entry *e, const struct oz_reply *reply); /* behind a barrier */
     void (*read_again)(struct entry *e);
     struct oz_op *ask_op;  /* the request to the holder, while we wait for the lock itself */
-    struct oz_watch watch; /* of the lock, of the seat before ours, or of our request in an inbox */
+    struct oz_watch watch; /* of the lock, ours or not, of the seat before ours, or of our request in an inbox */
     void (*fired)(struct entry *e);
     struct oz_timer timer;
     void (*due)(struct entry *e);
@@ -111,10 +111,17 @@ static inline bool oz_entry_unwanted(const struct entry *e)
     return !e->effort || oz_list_empty(&e->effort->waiting);
 }
 
+/* Nobody can ask us for this lock: its znode names no inbox, or not the present one. Nor can an operator who ends it
+ * say so. */
+static inline bool oz_entry_unreachable(const struct entry *e)
+{
+    return !e->locks->inbox[0] || e->inbox_turn != e->locks->inbox_turn;
+}
+
 /* Whether others may wait for the lock: they said so, or did a moment ago, or there was no inbox to say so in. */
 static inline bool oz_entry_others_may_wait(const struct entry *e, int64_t now)
 {
-    return e->wanted || e->shared_until > now || !e->locks->inbox[0] || e->inbox_turn != e->locks->inbox_turn;
+    return e->wanted || e->shared_until > now || oz_entry_unreachable(e);
 }
 
 /* Another node wants the lock, or has it. */
@@ -166,7 +173,8 @@ char *oz_entry_request_path(const struct entry *e, const char *inbox); /* where 
 char *oz_entry_encoded(const struct entry *e);                         /* the key as a path component */
 
 /* The one request, timer or watch that an entry waits for. `submit` takes the path over and frees it, NULL being out of
- * memory; when it fails, `again` is called a little later. */
+ * memory; when it fails, `again` is called a little later. These requests are bulk: they keep their order, but others
+ * overtake them. */
 void oz_entry_submit(struct entry *e, struct oz_request *request, char *path,
                      void (*replied)(struct entry *e, const struct oz_reply *reply), void (*again)(struct entry *e));
 /* The same, after a watch of that path was armed. */
@@ -186,6 +194,10 @@ void oz_entry_hold(struct entry *e, int64_t czxid);
 /* The same for a znode that was found to be ours: it may be an older one, and name another inbox or none. */
 void oz_entry_hold_found(struct entry *e, int64_t czxid);
 void oz_entry_set_free(struct entry *e);
+/* Watches the znode of a lock that is in use and that nobody can ask us for, if that is not done yet. */
+void oz_entry_guard(struct entry *e);
+/* Somebody ended the lock that we hold, and another may have it already: the grant is lost. */
+void oz_entry_ended(struct entry *e);
 /* The server refuses, and would again: all attempts fail. */
 void oz_entry_give_up(struct entry *e, enum oz_rc rc);
 /* Deletes the znode of a lock that we hold, and nobody uses. */
@@ -200,7 +212,7 @@ void oz_entry_remove_unknown(struct entry *e);
  * sticky, and look once more. `wait_ms` is for a holder that uses the lock, not for its answer. */
 void oz_entry_found_taken(struct entry *e);
 void oz_entry_queue(struct entry *e);
-void oz_entry_leave_queue(struct entry *e); /* gives seat and request up */
+void oz_entry_leave_queue(struct entry *e); /* gives the seat up, and does without an answer of the holder */
 /* Somebody asks us for the lock while we wait in the queue: looks whether it is ours. */
 void oz_entry_doubt(struct entry *e);
 

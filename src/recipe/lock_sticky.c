@@ -3,7 +3,6 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
-#include "base/log.h"
 #include "znode/names.h"
 
 #include <stdio.h>
@@ -35,6 +34,8 @@ void oz_locks_tick(void *arg)
 
     if (period < OZ_SECOND)
         period = OZ_SECOND;
+    if (period > OZ_SHARED_FOR) /* what is remembered no longer takes the place of what has to be */
+        period = OZ_SHARED_FOR;
     oz_locks_lock(locks);
     locks->clock = now;
     while ((node = locks->sticky.next) != &locks->sticky) {
@@ -95,11 +96,7 @@ static void end_grant(struct oz_locks *locks, const char *space, const char *key
 
     if (!e || e->state != HELD || e->czxid != token)
         return;
-    oz_warn("lock", "an operator ended the lock %s, token %lld", e->name, (long long)token);
-    oz_entry_lose_grant(e);
-    e->wanted = true;
-    e->inbox_turn = locks->inbox_turn - 1; /* the operator may have removed it already, and another may have it */
-    oz_entry_give_back(e);
+    oz_entry_ended(e);
 }
 
 /* The space before the colon, and the key between it and `end`. */
@@ -133,10 +130,18 @@ bool oz_locks_asked(struct oz_locks *locks, const char *entry)
     return known;
 }
 
+static void report_entry(const struct entry *e, struct oz_buf *b)
+{
+    oz_buf_add(b, e->name, e->space + 1u);
+    oz_encode_key(b, e->name + e->space + 1);
+    oz_buf_putc(b, '\n');
+}
+
 char *oz_locks_report(struct oz_locks *locks)
 {
     struct oz_buf b = {0};
     struct oz_map_node *node;
+    bool truncated = false;
     size_t i;
 
     oz_buf_putc(&b, '\n');
@@ -144,12 +149,14 @@ char *oz_locks_report(struct oz_locks *locks)
     oz_map_each(&locks->entries, i, node) {
         const struct entry *e = oz_container(node, struct entry, node);
 
-        if (e->grant && b.len < REPORT_MAX) {
-            oz_buf_puts(&b, e->name);
-            oz_buf_putc(&b, '\n');
-        }
+        if (e->grant && b.len < REPORT_MAX)
+            report_entry(e, &b);
+        else
+            truncated |= e->grant != NULL;
     }
     oz_locks_unlock(locks);
+    if (truncated)
+        oz_buf_puts(&b, OZ_REPORT_TRUNCATED "\n");
     return oz_buf_take(&b);
 }
 
@@ -164,6 +171,8 @@ static void set_inbox(struct oz_locks *locks, const char *member)
     /* Nobody can ask for the sticky ones any more. */
     while (!locks->closed && oz_session_id(locks->session) && (node = locks->sticky.next) != &locks->sticky)
         oz_entry_give_back(oz_container(node, struct entry, link));
+    if (!locks->closed && oz_session_id(locks->session))
+        oz_locks_each(locks, oz_entry_guard);
 }
 
 /* Without an inbox this node took every lock for one that others want. */

@@ -4,7 +4,6 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "znode/fields.h"
-#include "znode/tree.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -41,12 +40,12 @@ static char *request_path(const struct entry *e, const char *data)
     return inbox[0] ? oz_entry_request_path(e, inbox) : NULL;
 }
 
-static void take_back_request(struct entry *e)
+/* It stays in the inbox until the holder has read it. A holder that is slower than our patience would otherwise never
+ * find it there, and keep a lock that it does not use from whoever tries again and again. */
+static void forget_request(struct entry *e)
 {
     struct effort *f = e->effort;
 
-    if (f->request && oz_session_id(e->locks->session))
-        oz_erase(e->locks->session, f->request);
     free(f->request);
     f->request = NULL;
     f->asked = 0;
@@ -55,7 +54,7 @@ static void take_back_request(struct entry *e)
 static void refuse_the_impatient(struct entry *e)
 {
     e->effort->second_look = true; /* it is not asked again: attempts that wait a little go to the queue */
-    take_back_request(e);
+    forget_request(e);
     oz_entry_others_hold(e);
     oz_entry_set_free(e);
 }
@@ -63,12 +62,9 @@ static void refuse_the_impatient(struct entry *e)
 /* The holder took our request out of its inbox: it may have given the lock up. */
 static void answered(struct entry *e)
 {
-    struct effort *f = e->effort;
-
     oz_entry_stop(e);
-    free(f->request);
-    f->request = NULL;
-    f->second_look = true;
+    forget_request(e);
+    e->effort->second_look = true;
     oz_entry_create(e);
 }
 
@@ -152,7 +148,7 @@ void oz_entry_leave_queue(struct entry *e)
     struct effort *f = e->effort;
 
     oz_entry_stop(e);
-    take_back_request(e);
+    forget_request(e);
     f->seat = oz_seat_leave(f->seat);
 }
 

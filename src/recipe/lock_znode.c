@@ -2,6 +2,7 @@
 #include "recipe/lock_entry.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "znode/tree.h"
 
 #include <stdio.h>
@@ -40,6 +41,51 @@ void oz_entry_set_free(struct entry *e)
     if (e->effort)
         e->effort->behind_delete = false;
     oz_entry_step(e);
+}
+
+/* ---- somebody else may remove it ---- */
+
+void oz_entry_ended(struct entry *e)
+{
+    oz_warn("lock", "somebody ended the lock %s, token %lld", e->name, (long long)e->czxid);
+    oz_entry_lose_grant(e);
+    e->wanted = true;
+    e->inbox_turn = e->locks->inbox_turn - 1; /* the znode may be gone, or another's: it is read before it is deleted */
+    oz_entry_give_back(e);
+}
+
+static void watch_own(struct entry *e);
+
+static void own_read(struct entry *e, const struct oz_reply *reply)
+{
+    bool gone = reply->rc == OZ_NONODE || (reply->rc == OZ_OK && reply->stat.czxid != e->czxid);
+
+    if (gone)
+        oz_entry_ended(e);
+    else if (reply->rc != OZ_OK)
+        oz_entry_later(e, OZ_RETRY_AFTER, watch_own);
+    else if (!e->effort->watch.path) /* it fired before this came, or without need */
+        watch_own(e);
+}
+
+/* The look that the watch leads to when the first one is still under way would be one too many. */
+static void own_changed(struct entry *e)
+{
+    if (!e->effort->op)
+        watch_own(e);
+}
+
+static void watch_own(struct entry *e)
+{
+    oz_entry_submit_watch(e, oz_entry_path(e), own_read, own_changed, watch_own);
+}
+
+/* Out of memory it is not watched, and only the token protects from that operator. */
+void oz_entry_guard(struct entry *e)
+{
+    if (e->state == HELD && e->grant && oz_entry_unreachable(e) && oz_entry_need_effort(e) && !e->effort->watch.path &&
+        !e->effort->op)
+        watch_own(e);
 }
 
 void oz_entry_give_up(struct entry *e, enum oz_rc rc)
@@ -96,7 +142,8 @@ static void delete_lock(struct entry *e)
     oz_entry_submit(e, &request, oz_entry_path(e), deleted, check_delete);
 }
 
-/* Looks before it deletes: an operator may have ended the lock without our knowledge, and another may have it now. */
+/* Looks before it deletes: an operator may have ended the lock, which we do not know yet, and another may have it now.
+ */
 static void delete_when_ours(struct entry *e)
 {
     oz_entry_stop(e);

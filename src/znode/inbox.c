@@ -60,7 +60,8 @@ static void ignore(void *owner, const struct oz_reply *reply)
     (void)reply;
 }
 
-/* Out of memory, nothing is done: whoever asked will ask again. */
+/* Out of memory, nothing is done: whoever asked will ask again. An entry is removed behind the delete of the lock that
+ * it asked for, which is bulk: whoever asked takes its end for the answer, and looks at the lock. */
 static void finish_entry(struct oz_inbox *inbox, const char *name, char *answer)
 {
     char *path = oz_format("%s/%s", inbox->dir, name);
@@ -70,7 +71,7 @@ static void finish_entry(struct oz_inbox *inbox, const char *name, char *answer)
         set.len = strlen(answer);
         oz_submit(inbox->session, &set, ignore, NULL);
     } else if (path) {
-        oz_erase(inbox->session, path);
+        oz_erase_bulk(inbox->session, path);
     }
     free(path);
     free(answer);

@@ -68,10 +68,20 @@ bool oz_make_dirs(struct oz_session *s, const char *path, oz_op_cb cb, void *own
     return good;
 }
 
-void oz_erase(struct oz_session *s, const char *path)
+static void erase(struct oz_session *s, const char *path, bool bulk)
 {
-    struct oz_request request = {.verb = OZ_DELETE, .path = path, .retry = true};
+    struct oz_request request = {.verb = OZ_DELETE, .path = path, .bulk = bulk, .retry = true};
 
     if (!oz_submit(s, &request, no_callback, NULL))
         oz_session_fail(s, "out of memory");
+}
+
+void oz_erase(struct oz_session *s, const char *path)
+{
+    erase(s, path, false);
+}
+
+void oz_erase_bulk(struct oz_session *s, const char *path)
+{
+    erase(s, path, true);
 }

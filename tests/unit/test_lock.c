@@ -6,10 +6,15 @@
 #include "base/mem.h"
 #include "recipe/lock.h"
 
+#include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #define LOCKS WORLD_ROOT "/locks"
 #define QUEUE WORLD_ROOT "/queue"
@@ -163,6 +168,29 @@ static void test_first_lock_is_one_request(void)
     requests = fake_requests();
     a = hold(nodes[0], "k");
     CU_ASSERT_EQUAL(fake_requests() - requests, 1);
+    world_drop(a);
+    end();
+}
+
+/* Nobody is promised a millisecond that is not there, but what is valid is not over. */
+static void test_valid_ms(void)
+{
+    struct world_attempt *a;
+    int64_t end_of_lease;
+
+    begin(1);
+    a = hold(nodes[0], "k");
+    fake_cut(1, OZ_NEVER, false);
+    world_pass(10);
+    end_of_lease = oz_session_lease_end(nodes[0]->cluster->session);
+    world_jump_to(end_of_lease - 3 * OZ_MS / 2);
+    CU_ASSERT_EQUAL(odezk_lock_valid_ms(a->lock), 1);
+    world_jump_to(end_of_lease - OZ_MS / 2);
+    CU_ASSERT_EQUAL(odezk_lock_valid_ms(a->lock), 1);
+    world_jump_to(end_of_lease);
+    CU_ASSERT_EQUAL(odezk_lock_valid_ms(a->lock), 0);
+    fake_heal(1);
+    world_pass(5000);
     world_drop(a);
     end();
 }
@@ -355,6 +383,98 @@ static void test_alike(void)
     end();
 }
 
+/* The first node has it, and then the second, while the first keeps it. */
+static void share(const char *key)
+{
+    struct world_attempt *a;
+
+    world_drop(hold(nodes[0], key));
+    a = world_lock(nodes[1], key, 0);
+    CU_ASSERT_TRUE(ends(a, ODEZK_OK));
+    world_drop(a);
+}
+
+/* What was remembered of a thousand keys does not keep others from being remembered when it is over. */
+static void test_remembered(void)
+{
+    char key[16];
+    int i;
+
+    begin(2);
+    for (i = 0; i < 1000; i++) {
+        snprintf(key, sizeof key, "k%d", i);
+        share(key);
+    }
+    world_pass(5000);
+    share("k");
+    world_drop(hold(nodes[0], "k"));
+    world_pass(100);
+    CU_ASSERT_FALSE(fake_exists(K_PATH)); /* both want it, so it is not kept */
+    end();
+}
+
+/* ---- very many ---- */
+
+#define MANY 3000
+
+static int many_done;
+
+static void on_one_of_many(int error, odezk_lock *lock, void *arg)
+{
+    (void)arg;
+    CU_ASSERT_EQUAL(error, ODEZK_OK);
+    odezk_lock_free(lock);
+    many_done++;
+}
+
+static bool all_done(void *unused)
+{
+    (void)unused;
+    return many_done == MANY;
+}
+
+static void take_many(struct world_node *node)
+{
+    char key[16];
+    int i;
+
+    many_done = 0;
+    for (i = 0; i < MANY; i++) {
+        snprintf(key, sizeof key, "many%d", i);
+        CU_ASSERT_EQUAL(odezk_lock_acquire_async(node->cluster, WORLD_SPACE, key, 1000, on_one_of_many, NULL, NULL),
+                        ODEZK_OK);
+    }
+}
+
+/* The lease has its place in every flight, however many locks are asked for. */
+static void test_many_leave_room(void)
+{
+    begin(1);
+    fake_hold(1, 300 * OZ_MS);
+    take_many(nodes[0]);
+    world_pass(200);
+    CU_ASSERT_FALSE(all_done(NULL));
+    CU_ASSERT_TRUE(fake_in_flight(1) < 950); /* of 1000 */
+    CU_ASSERT_TRUE(world_wait(all_done, NULL, 5000));
+    end();
+}
+
+/* Behind so many the holder's delete waits, and so does the erase that tells of it. */
+static void test_answer_behind_many(void)
+{
+    struct world_attempt *a;
+
+    begin(2);
+    world_drop(hold(nodes[0], "k"));
+    fake_hold(1, 150 * OZ_MS);
+    take_many(nodes[0]);
+    a = world_lock(nodes[1], "k", 0);
+    CU_ASSERT_TRUE(ends(a, ODEZK_OK));
+    CU_ASSERT_TRUE(world_wait(all_done, NULL, 5000));
+    world_drop(a);
+    end();
+}
+
 /* ---- without waiting, or not for long ---- */
 
 static void test_try(void)
@@ -378,6 +498,35 @@ static void test_try(void)
     CU_ASSERT_TRUE(ends(b, ODEZK_OK));
     world_drop(b);
     end();
+}
+
+/* A holder that keeps it idle, but is too far away to answer in time: who tries again gets it. */
+static void slow_holder(int wait_ms, int refusal)
+{
+    struct world_attempt *a;
+    int error = refusal, tries;
+
+    begin(2);
+    world_drop(hold(nodes[0], "k"));
+    for (tries = 0; error == refusal && tries < 4; tries++) {
+        fake_hold(1, 500 * OZ_MS); /* what the servers send it comes late, but it comes */
+        a = world_lock(nodes[1], "k", wait_ms);
+        CU_ASSERT_TRUE(world_wait(world_is_done, a, 20000));
+        error = a->error;
+        world_drop(a);
+        world_pass(300);
+    }
+    CU_ASSERT_EQUAL(tries, 2);
+    CU_ASSERT_EQUAL(error, ODEZK_OK);
+    world_pass(3000);
+    CU_ASSERT_EQUAL(fake_below(WORLD_ROOT "/inbox"), 2);
+    end();
+}
+
+static void test_slow_holder(void)
+{
+    slow_holder(0, ODEZK_EBUSY);
+    slow_holder(300, ODEZK_ETIMEDOUT);
 }
 
 static void test_timeout(void)
@@ -425,6 +574,7 @@ static void test_no_server(void)
 static void cancel_after(int turns, bool contended)
 {
     struct world_attempt *a = NULL, *b;
+    bool canceled;
     int i;
 
     begin(2);
@@ -440,10 +590,11 @@ static void cancel_after(int turns, bool contended)
     odezk_lock_cancel(b->request);
     CU_ASSERT_TRUE(world_wait(world_is_done, b, 1000));
     CU_ASSERT_TRUE(b->error == ODEZK_ECANCELED || (b->error == ODEZK_OK && !contended));
+    canceled = b->error == ODEZK_ECANCELED;
     world_drop(b);
     world_pass(2000);
     CU_ASSERT_EQUAL(waiters(), 0);
-    CU_ASSERT_TRUE(contended || !fake_exists(K_PATH) || fake_ephemerals("") == 5);
+    CU_ASSERT_TRUE(contended || !canceled || !fake_exists(K_PATH));
     if (a) {
         CU_ASSERT_TRUE(world_holds(a));
         world_drop(a);
@@ -460,6 +611,79 @@ static void test_cancel(void)
         cancel_after(turns, false);
         cancel_after(turns, true);
     }
+}
+
+/* Another thread may cancel an attempt from the moment it is published, but not before it is posted: whoever cancels
+ * takes the grants' mutex, so that has to be held then. The handle is written to a page that cannot be written, and the
+ * signal looks at the mutex. */
+static pthread_mutex_t *publishing;
+static odezk_lock_request **page;
+static int published_locked;
+
+static void on_publish(int signal)
+{
+    (void)signal;
+    published_locked = pthread_mutex_trylock(publishing);
+    if (published_locked == 0)
+        pthread_mutex_unlock(publishing);
+    mprotect(page, (size_t)sysconf(_SC_PAGESIZE), PROT_READ | PROT_WRITE);
+}
+
+static void note_end(int error, odezk_lock *lock, void *arg)
+{
+    CU_ASSERT_EQUAL(error, ODEZK_ECANCELED);
+    CU_ASSERT_PTR_NULL(lock);
+    *(bool *)arg = true;
+}
+
+static bool is_true(void *arg)
+{
+    return *(bool *)arg;
+}
+
+static void test_published_with_its_message(void)
+{
+    struct sigaction act = {.sa_handler = on_publish}, before;
+    size_t size = (size_t)sysconf(_SC_PAGESIZE);
+    bool ended = false;
+
+    begin(1);
+    publishing = &nodes[0]->cluster->grants->lock;
+    published_locked = 0;
+    page = mmap(NULL, size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CU_ASSERT_PTR_NOT_EQUAL_FATAL(page, MAP_FAILED);
+    sigaction(SIGSEGV, &act, &before);
+    CU_ASSERT_EQUAL(odezk_lock_acquire_async(nodes[0]->cluster, WORLD_SPACE, "k", 0, note_end, &ended, page), ODEZK_OK);
+    sigaction(SIGSEGV, &before, NULL);
+    CU_ASSERT_EQUAL(published_locked, EBUSY);
+    odezk_lock_cancel(*page);
+    CU_ASSERT_TRUE(world_wait(is_true, &ended, 1000));
+    munmap(page, size);
+    end();
+}
+
+/* In a child the mutex of the grants may stay locked for ever, as it is here. */
+static void test_cancel_in_a_child(void)
+{
+    struct world_attempt *a;
+    int status = -1;
+    pid_t pid;
+
+    begin(1);
+    a = world_lock(nodes[0], "k", 20000);
+    pthread_mutex_lock(&nodes[0]->cluster->grants->lock);
+    pid = fork();
+    if (pid == 0) {
+        alarm(5);
+        odezk_lock_cancel(a->request);
+        _exit(0);
+    }
+    pthread_mutex_unlock(&nodes[0]->cluster->grants->lock);
+    CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
+    CU_ASSERT_EQUAL(status, 0);
+    CU_ASSERT_TRUE(ends(a, ODEZK_OK));
+    world_drop(a);
+    end();
 }
 
 /* ---- whose it is ---- */
@@ -689,6 +913,153 @@ static void test_ended_under_a_client(void)
     end_under(first);
 }
 
+/* What an operator does to a lock whose holder cannot be asked, with another that takes it at once, or nobody. */
+static int64_t end_unasked(bool taken)
+{
+    int64_t other = taken ? fake_foreign_session() : 0;
+
+    fake_delete(K_PATH);
+    if (taken)
+        fake_create(K_PATH, "", other);
+    return other;
+}
+
+/* The holder finds out, and leaves what is another's alone. */
+static void notices(struct world_attempt *first, bool taken)
+{
+    struct world_attempt *local = world_lock(first->node, "k", 20000);
+    struct oz_znode_stat stat;
+    int64_t other;
+
+    world_pass(100);
+    CU_ASSERT_TRUE(world_holds(first));
+    other = end_unasked(taken);
+    world_pass(100);
+    CU_ASSERT_FALSE(world_holds(first));
+    CU_ASSERT_EQUAL(first->lost, 1);
+    CU_ASSERT_EQUAL(world_release(first), ODEZK_ELOST);
+    if (taken) {
+        world_pass(1000);
+        CU_ASSERT_TRUE(fake_stat(K_PATH, &stat) && stat.owner == other);
+        CU_ASSERT_FALSE(local->done);
+        fake_end_session(other);
+    }
+    CU_ASSERT_TRUE(ends(local, ODEZK_OK));
+    CU_ASSERT_TRUE(fake_stat(K_PATH, &stat) && odezk_lock_token(local->lock) == stat.czxid);
+    world_drop(first);
+    world_drop(local);
+}
+
+static void test_client_notices_its_end(void)
+{
+    struct world_node *client;
+    int i;
+
+    for (i = 0; i < 2; i++) {
+        world_begin(1);
+        client = world_join("c", ODEZK_ROLE_CLIENT, 1);
+        notices(hold(client, "k"), i);
+        end();
+    }
+}
+
+/* The watch outlives a lost connection, and what happened meanwhile comes to light. */
+static void test_client_notices_its_end_later(void)
+{
+    struct world_attempt *first;
+    int i;
+
+    for (i = 0; i < 2; i++) {
+        int64_t other;
+
+        world_begin(1);
+        first = hold(world_join("c", ODEZK_ROLE_CLIENT, 1), "k");
+        world_pass(100);
+        fake_cut(1, 500 * OZ_MS, false);
+        world_pass(100);
+        other = end_unasked(i);
+        world_pass(100);
+        CU_ASSERT_TRUE(world_holds(first));
+        world_pass(1500);
+        CU_ASSERT_FALSE(world_holds(first));
+        if (i)
+            fake_end_session(other);
+        world_drop(first);
+        end();
+    }
+}
+
+/* What is changed, but still ours, is watched on. */
+static void test_client_watches_on(void)
+{
+    struct world_attempt *first;
+    int i;
+
+    world_begin(1);
+    first = hold(world_join("c", ODEZK_ROLE_CLIENT, 1), "k");
+    for (i = 0; i < 3; i++) {
+        world_pass(100);
+        fake_set(K_PATH, "changed");
+        fake_spurious(1);
+    }
+    world_pass(100);
+    CU_ASSERT_TRUE(world_holds(first));
+    end_unasked(false);
+    world_pass(100);
+    CU_ASSERT_FALSE(world_holds(first));
+    world_drop(first);
+    end();
+}
+
+/* Who can be asked needs no watch; who cannot needs one, which goes with the lock. */
+static void test_client_leaves_no_watch(void)
+{
+    struct world_node *client;
+    int i, before;
+
+    world_begin(1);
+    client = world_join("c", ODEZK_ROLE_CLIENT, 1);
+    before = fake_watches(1);
+    for (i = 0; i < 5; i++) {
+        struct world_attempt *a = hold(client, "k");
+
+        world_pass(10);
+        CU_ASSERT_EQUAL(fake_watches(1), before + 1);
+        world_drop(a);
+        world_pass(100);
+        CU_ASSERT_EQUAL(fake_watches(1), before);
+        world_drop(hold(client, "k")); /* the read is still under way */
+        world_pass(100);
+        CU_ASSERT_EQUAL(fake_watches(1), before);
+    }
+    end();
+}
+
+static void rejoin(struct world_node *node)
+{
+    char *name = fake_child(WORLD_ROOT "/members", 0), path[300];
+
+    snprintf(path, sizeof path, WORLD_ROOT "/members/%s", name);
+    free(name);
+    fake_delete(path);
+    world_pass(2000);
+    CU_ASSERT_TRUE(world_is_ready(node));
+}
+
+static void test_former_member_notices_its_end(void)
+{
+    struct world_attempt *first;
+    int i;
+
+    for (i = 0; i < 2; i++) {
+        begin(1);
+        first = hold(nodes[0], "k");
+        rejoin(nodes[0]);
+        notices(first, i);
+        end();
+    }
+}
+
 /* An operator ends the lock of a node that is cut off, and another gets it: the first node leaves it alone later. */
 static void test_ended_while_cut_off(void)
 {
@@ -718,16 +1089,10 @@ static void test_ended_while_cut_off(void)
 static void test_ended_under_a_former_member(void)
 {
     struct world_attempt *first;
-    char *name, path[300];
 
     begin(1);
     first = hold(nodes[0], "k");
-    name = fake_child(WORLD_ROOT "/members", 0);
-    snprintf(path, sizeof path, WORLD_ROOT "/members/%s", name);
-    free(name);
-    fake_delete(path);
-    world_pass(2000);
-    CU_ASSERT_TRUE(world_is_ready(nodes[0]));
+    rejoin(nodes[0]);
     CU_ASSERT_TRUE(world_holds(first));
     end_under(first);
     CU_ASSERT_FALSE(world_failed());
@@ -915,6 +1280,7 @@ int main(int argc, char **argv)
         {"refused at once", test_refused_at_once},
         {"alone", test_alone},
         {"the first lock of a key is one request", test_first_lock_is_one_request},
+        {"how long it is valid", test_valid_ms},
         {"idle locks go", test_idle_locks_go},
         {"a client keeps nothing", test_client_keeps_nothing},
         {"odd keys", test_odd_keys},
@@ -924,10 +1290,16 @@ int main(int argc, char **argv)
         {"watches do not grow", test_watches_do_not_grow},
         {"a counter that overflows", test_queue_overflow},
         {"keys that begin alike", test_alike},
+        {"what is remembered is forgotten", test_remembered},
+        {"very many leave room", test_many_leave_room},
+        {"an answer behind very many", test_answer_behind_many},
         {"try", test_try},
+        {"a slow holder", test_slow_holder},
         {"a wait that is too short", test_timeout},
         {"no server", test_no_server},
         {"canceled at each moment", test_cancel},
+        {"published with its message", test_published_with_its_message},
+        {"canceled in a child", test_cancel_in_a_child},
         {"an unlock is its own grant's", test_release_is_its_own},
         {"an unlock whose reply is lost", test_release_with_lost_reply},
         {"lost", test_lost},
@@ -936,6 +1308,11 @@ int main(int argc, char **argv)
         {"a grant outlives its handle", test_grant_outlives_handle},
         {"cancelled after a lost reply", test_cancel_after_lost_reply},
         {"ended under a client", test_ended_under_a_client},
+        {"a client notices its end", test_client_notices_its_end},
+        {"a client notices its end later", test_client_notices_its_end_later},
+        {"a client watches on", test_client_watches_on},
+        {"a client leaves no watch", test_client_leaves_no_watch},
+        {"a former member notices its end", test_former_member_notices_its_end},
         {"ended while cut off", test_ended_while_cut_off},
         {"ended under a former member", test_ended_under_a_former_member},
         {"ended before the delete was sent", test_ended_before_the_delete_was_sent},
