@@ -39,7 +39,7 @@ struct odezk_cluster {
     struct oz_locks *locks;
     struct oz_election *election;
     struct oz_membership *membership;
-    struct oz_inbox *inbox; /* NULL for a client */
+    struct oz_inbox *inbox; /* never opened for a client */
     bool log_open;
 
     struct oz_msg start_msg, close_msg, resign_msg, callbacks_done_msg;
@@ -48,6 +48,7 @@ struct odezk_cluster {
     struct oz_list tasks; /* that wait for a session; the dispatcher's */
     int active_tasks;     /* with those; the dispatcher's */
     bool closing;         /* the dispatcher's */
+    bool remains;         /* a member left, its inbox may be there still; the dispatcher's */
     char *data;           /* of the member znode; the dispatcher's */
 
     pthread_mutex_t lock; /* guards all that follows */
@@ -61,7 +62,7 @@ struct odezk_cluster {
     uint64_t generation;
     int64_t session_id;
     int timeout_ms;
-    char waits_for[192]; /* the former life of our id */
+    char waits_for[192]; /* the previous incarnation of our id */
     struct oz_view view;
     struct oz_leader leader; /* as read from the servers */
     struct oz_leader master; /* as announced: "" unless it is a live node */

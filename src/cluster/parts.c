@@ -106,8 +106,7 @@ static void on_member(void *arg, odezk_member_change change, const struct oz_nod
     oz_emit(
         c, &(odezk_event){
                .type = ODEZK_EVENT_MEMBER, .id = node->id, .incarnation = oz_incarnation(node->seq), .change = change});
-    if (change != ODEZK_MEMBER_JOINED && oz_election_epoch(c->election))
-        oz_inbox_sweep(c->session, c->root);
+    c->remains = c->remains || change != ODEZK_MEMBER_JOINED;
 }
 
 /* The master is the node that `leader` names, while that incarnation of it is a member. */
@@ -147,7 +146,7 @@ static void publish_view(void *arg)
     }
     pthread_mutex_unlock(&c->lock);
     if (!nodes && !c->closing)
-        oz_timer_set(oz_session_timers(c->session), &c->view_timer, oz_now() + 100 * OZ_MS, publish_view, c);
+        oz_session_later(c->session, &c->view_timer, OZ_RETRY_AFTER, publish_view, c);
 }
 
 static void on_viewed(void *arg)
@@ -156,6 +155,9 @@ static void on_viewed(void *arg)
 
     publish_view(c);
     find_master(c);
+    if (c->remains && oz_election_epoch(c->election)) /* once for all that left together */
+        oz_inbox_sweep(c->inbox);
+    c->remains = false;
 }
 
 static void on_waiting(void *arg, const char *former)
@@ -187,7 +189,7 @@ static void on_mastership(void *arg, bool held, int64_t epoch, const char *reaso
     pthread_mutex_unlock(&c->lock);
     oz_emit(c, &(odezk_event){.type = ODEZK_EVENT_MASTERSHIP, .held = held, .epoch = epoch, .reason = reason});
     if (held)
-        oz_inbox_sweep(c->session, c->root);
+        oz_inbox_sweep(c->inbox);
 }
 
 /* From now on others can ask this node for a lock, so it may keep those that nobody wants. */
