@@ -324,7 +324,7 @@ static void duplicate_of_another_host(void)
     pthread_join(thread, NULL);
 }
 
-static void waits_for_a_silent_former_life(void)
+static void waits_for_a_silent_previous_process(void)
 {
     struct far far;
 
@@ -382,7 +382,7 @@ static void restart_after_a_kill(void)
     CHECK(it_zk_count(it_path("members"), "a#*") == 1);
 }
 
-/* A node that is killed while it waits for its former life leaves no third life behind. */
+/* A node that is killed while it waits for the previous process with its id leaves no third incarnation behind. */
 static void killed_while_it_waits(void)
 {
     it_set_timeout(IT_STEADY);
@@ -479,23 +479,24 @@ static void foreign_names(void)
     CHECK(it_count(log, "member *") == 2);
 }
 
-static const struct it_test tests[] = {{"join and leave", join_and_leave, 0},
-                                       {"the present state is replayed", replay, 0},
-                                       {"no change is lost", none_is_lost, 0},
-                                       {"a client is no member and makes nothing", client_is_no_member, 0},
-                                       {"metadata", metadata, 0},
-                                       {"duplicate id in one process", duplicate_in_one_process, 0},
-                                       {"duplicate id of another process", duplicate_of_another_process, 0},
-                                       {"duplicate id of another host", duplicate_of_another_host, 0},
-                                       {"waits for a silent former life", waits_for_a_silent_former_life, IT_FAULTS},
-                                       {"clean restart", clean_restart, 0},
-                                       {"restart after a kill", restart_after_a_kill, IT_FAULTS},
-                                       {"killed while it waits", killed_while_it_waits, IT_FAULTS},
-                                       {"a kill is noticed once", kill_is_noticed_once, IT_FAULTS},
-                                       {"member znode removed", removed_by_a_foreign_hand, 0},
-                                       {"expired session", expired_session, IT_FAULTS},
-                                       {"foreign names among the members", foreign_names, 0},
-                                       {0}};
+static const struct it_test tests[] = {
+    {"join and leave", join_and_leave, 0},
+    {"the present state is replayed", replay, 0},
+    {"no change is lost", none_is_lost, 0},
+    {"a client is no member and makes nothing", client_is_no_member, 0},
+    {"metadata", metadata, 0},
+    {"duplicate id in one process", duplicate_in_one_process, 0},
+    {"duplicate id of another process", duplicate_of_another_process, 0},
+    {"duplicate id of another host", duplicate_of_another_host, 0},
+    {"waits for a silent previous process", waits_for_a_silent_previous_process, IT_FAULTS},
+    {"clean restart", clean_restart, 0},
+    {"restart after a kill", restart_after_a_kill, IT_FAULTS},
+    {"killed while it waits", killed_while_it_waits, IT_FAULTS},
+    {"a kill is noticed once", kill_is_noticed_once, IT_FAULTS},
+    {"member znode removed", removed_by_a_foreign_hand, 0},
+    {"expired session", expired_session, IT_FAULTS},
+    {"foreign names among the members", foreign_names, 0},
+    {0}};
 
 int main(int argc, char **argv)
 {

@@ -293,7 +293,7 @@ static void session_closed(void *arg)
     odezk_cluster *c = arg;
 
     if (c->active_tasks > 0) { /* its own timer ends it */
-        oz_timer_set(oz_session_timers(c->session), &c->leave_timer, oz_now() + OZ_MS, session_closed, c);
+        oz_session_later(c->session, &c->leave_timer, OZ_MS, session_closed, c);
         return;
     }
     oz_reaper_dismiss(c->reaper);
@@ -327,7 +327,7 @@ void oz_cluster_end(odezk_cluster *c)
     oz_election_withdraw(c->election, "closing");
     oz_inbox_remove(c->inbox);
     oz_timer_clear(oz_session_timers(c->session), &c->view_timer);
-    oz_timer_set(oz_session_timers(c->session), &c->leave_timer, oz_now() + LEAVE_WITHIN, close_session, c);
+    oz_session_later(c->session, &c->leave_timer, LEAVE_WITHIN, close_session, c);
     oz_membership_leave(c->membership, close_session, c);
 }
 

@@ -45,7 +45,7 @@ struct odezk_cluster {
     struct oz_msg start_msg, close_msg, resign_msg, callbacks_done_msg;
     atomic_bool resign_posted;
     struct oz_timer leave_timer, view_timer;
-    struct oz_list tasks; /* that wait for a session; the dispatcher's */
+    struct oz_list tasks; /* that wait for a connection; the dispatcher's */
     int active_tasks;     /* with those; the dispatcher's */
     bool closing;         /* the dispatcher's */
     bool remains;         /* a member left, its inbox may be there still; the dispatcher's */
@@ -111,17 +111,18 @@ void oz_keyed_free(odezk_cluster *cluster);
 #define OZ_POLL_AFTER (20 * OZ_MS) /* how often a task looks whether another node has answered */
 
 struct oz_task {
-    struct oz_msg msg; /* to the dispatcher */
-    struct oz_list link;
+    struct oz_msg msg, left_msg; /* to the dispatcher: it begins; its caller has left */
+    struct oz_list link;         /* in the cluster's list, while it waits for a connection */
     odezk_cluster *cluster;
     pthread_mutex_t lock;
     pthread_cond_t cond;
-    int refs; /* the calling thread's, and the dispatcher's */
+    int refs; /* the calling thread's, the dispatcher's, and that of left_msg */
     bool done;
     bool abandoned; /* the calling thread has left */
     int error;
     char why[256];
-    /* On the dispatcher, with a session: makes requests and sets timers. When none is under way any more it calls
+    bool offline; /* it runs without a connection, too, and makes no request then */
+    /* On the dispatcher, with a connection: makes requests and sets timers. When none is under way any more it calls
      * oz_task_finish(), or oz_task_again() if a request was answered by OZ_GONE. */
     void (*run)(struct oz_task *task);
     void (*destroy)(struct oz_task *task); /* frees what embeds it */
@@ -136,7 +137,7 @@ void oz_task_finish(struct oz_task *task, int error, const char *why);
 void oz_task_again(struct oz_task *task);
 /* Whether the calling thread has given up waiting: nobody needs the result. */
 bool oz_task_abandoned(struct oz_task *task);
-/* Starts the tasks that wait for a session; with an error, ends them. */
+/* Starts the tasks that wait for a connection; with an error, ends them. */
 void oz_tasks_go(odezk_cluster *cluster, int error);
 
 #endif

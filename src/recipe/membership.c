@@ -180,12 +180,6 @@ static void former_changed(void *owner)
     ask_former(owner);
 }
 
-static void tell_waiting(struct oz_membership *m)
-{
-    oz_info("member", "waiting for the previous process with id %s to end (%s)", m->id, m->former_text);
-    m->options.waiting(m->options.arg, m->former_text);
-}
-
 /* A process of this machine can be looked up. Any other is alive if it writes its znode, which it does six times per
  * session timeout; one write may have been under way when it died, so it takes two. */
 static void former_read(void *owner, const struct oz_reply *reply)
@@ -203,8 +197,8 @@ static void former_read(void *owner, const struct oz_reply *reply)
     process = oz_process_look(reply->data, m->options.handle);
     if (m->former_written && reply->stat.mzxid != m->former_written)
         m->former_writes++;
-    else if (!m->former_written)
-        tell_waiting(m);
+    else if (!m->former_written && process != OZ_PROCESS_OTHER)
+        m->options.waiting(m->options.arg, m->former_text);
     m->former_written = reply->stat.mzxid;
     if (process == OZ_PROCESS_OTHER || (process == OZ_PROCESS_UNKNOWN && m->former_writes >= 2))
         refuse_duplicate(m);
