@@ -8,7 +8,7 @@
 
 static const char help[] = "usage: odezk config check|show|keys [common options] [DIR]\n"
                            "\n"
-                           "  check                  tell all mistakes in the settings, or 'ok'\n"
+                           "  check                  report all errors in the settings, or print 'ok'\n"
                            "  show                   print each setting's value and where it comes from\n"
                            "  keys                   print what settings there are\n"
                            "\n"

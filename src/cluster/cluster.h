@@ -81,6 +81,8 @@ int oz_cluster_check(const odezk_cluster *cluster);
 int oz_cluster_check_blocking(const odezk_cluster *cluster);
 /* Whether one argument is right: ODEZK_OK or ODEZK_EINVAL, with its sentence set. */
 int oz_check_out(const void *out);
+/* ODEZK_EUNREACHABLE, with a sentence that says why, as far as that is known. */
+int oz_cluster_unreachable(odezk_cluster *cluster, int timeout_ms);
 int oz_check_timeout(int timeout_ms);
 int oz_check_lock(const char *space, const char *key);
 /* Starts it if that was not done. ODEZK_OK or ODEZK_ECLOSED. */

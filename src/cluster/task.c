@@ -128,7 +128,7 @@ static int await(struct oz_task *task, int timeout_ms)
         rc = pthread_cond_clockwait(&task->cond, &task->lock, CLOCK_MONOTONIC, &until);
     if (!task->done) {
         abandon(task);
-        rc = oz_fail(ODEZK_EUNREACHABLE, "no server answered within %d ms", timeout_ms);
+        rc = oz_cluster_unreachable(task->cluster, timeout_ms);
     } else {
         rc = task->error ? oz_fail(task->error, "%s", task->why) : ODEZK_OK;
     }
