@@ -385,6 +385,7 @@ static void name_comes_later(void)
     snprintf(servers, sizeof servers, "several.test:%d", it_proxy_port(proxy));
     odezk_cluster *a = open_at(ODEZK_ROLE_MEMBER, "a", servers);
     CHECK(is(odezk_cluster_join(a, 300), ODEZK_EUNREACHABLE));
+    CHECK(strstr(odezk_last_error(), "within 300 ms: cannot look up several.test: ") != NULL);
     addresses[0] = "127.0.0.1";
     addresses[1] = NULL;
     CHECK(odezk_cluster_join(a, it_ms(15000)) == ODEZK_OK);
