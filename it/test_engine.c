@@ -64,12 +64,17 @@ static bool start_nodes(int timeout_ms)
     return true;
 }
 
-static bool submit(const char *jobs, const char *spread_ms)
+static int submit_to(const char *ids, const char *jobs, const char *spread_ms)
 {
     struct it_process *process = it_start("examples/engine/engine", "submit", "--db", db, "--jobs", jobs, "--nodes",
-                                          "n0,n1,n2", "--instances", "10", "--spread", spread_ms, "--work", "2", NULL);
+                                          ids, "--instances", "10", "--spread", spread_ms, "--work", "2", NULL);
 
-    return it_exit(process, 10000) == 0;
+    return it_exit(process, 10000);
+}
+
+static bool submit(const char *jobs, const char *spread_ms)
+{
+    return submit_to("n0,n1,n2", jobs, spread_ms) == 0;
 }
 
 static bool verify(const char *wait_ms, int expected)
@@ -199,7 +204,19 @@ static void restarted_servers(void)
     remove_files();
 }
 
+static void submit_wants_ids(void)
+{
+    NEED(make_files());
+    CHECK(submit_to("", "3", "0") == 2);
+    CHECK(submit_to("n0,", "3", "0") == 2);
+    CHECK(submit_to(",n0", "3", "0") == 2);
+    CHECK(submit_to("n0,,n1", "3", "0") == 2);
+    CHECK(submit_to("n0", "3", "0") == 0);
+    remove_files();
+}
+
 static const struct it_test tests[] = {{"each once", each_once, 0},
+                                       {"submit wants ids", submit_wants_ids, 0},
                                        {"verify tells what is missing", verify_tells_what_is_missing, 0},
                                        {"killed master", killed_master, IT_FAULTS},
                                        {"restarted nodes", restarted_nodes, IT_FAULTS},

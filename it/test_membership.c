@@ -324,7 +324,7 @@ static void duplicate_of_another_host(void)
     pthread_join(thread, NULL);
 }
 
-static void waits_for_a_silent_former_life(void)
+static void waits_for_a_silent_previous_process(void)
 {
     struct far far;
 
@@ -398,7 +398,7 @@ static void restart_beside_a_stopped_process(void)
     CHECK(it_count(again->log, "session lost *") == 0);
 }
 
-/* A node that is killed while it waits for its former life leaves no third life behind. */
+/* A node that is killed while it waits for the previous process with its id leaves no third incarnation behind. */
 static void killed_while_it_waits(void)
 {
     it_set_timeout(IT_STEADY);
@@ -504,7 +504,7 @@ static const struct it_test tests[] = {
     {"duplicate id in one process", duplicate_in_one_process, 0},
     {"duplicate id of another process", duplicate_of_another_process, 0},
     {"duplicate id of another host", duplicate_of_another_host, 0},
-    {"waits for a silent former life", waits_for_a_silent_former_life, IT_FAULTS},
+    {"waits for a silent previous process", waits_for_a_silent_previous_process, IT_FAULTS},
     {"clean restart", clean_restart, 0},
     {"restart after a kill", restart_after_a_kill, IT_FAULTS},
     {"restart beside a stopped process", restart_beside_a_stopped_process, IT_FAULTS},

@@ -1,6 +1,7 @@
 /* A hundred members in one process: each sees every change, once and in order. */
 #include "harness.h"
 
+#include <malloc.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -168,8 +169,103 @@ static void succession_of_many(void)
         CHECK(views[i].mistakes == 0);
 }
 
-static const struct it_test tests[] = {
-    {"a hundred members", a_hundred, 0}, {"succession of many", succession_of_many, 0}, {0}};
+/* ---- a crowd that one session plays ---- */
+
+enum { CROWD = 300 };
+
+static bool make_crowd(struct it_zk *zk)
+{
+    char path[256];
+
+    for (int i = 0; i < CROWD; i++) {
+        if (it_zk_create(zk, it_path("members/crowd%03d#", i), "", true, true, path, sizeof path) != IT_OK ||
+            it_zk_create(zk, it_path("inbox/%s", strrchr(path, '/') + 1), "", false, false, NULL, 0) != IT_OK)
+            return false;
+    }
+    return true;
+}
+
+static bool is_master(void *arg)
+{
+    return odezk_is_master(arg, NULL);
+}
+
+static bool no_remains(void *arg)
+{
+    (void)arg;
+    return it_zk_count(it_path("inbox"), "crowd*") == 0;
+}
+
+static odezk_cluster *join_through(struct it_proxy *proxy, odezk_role role, const char *id)
+{
+    char servers[64];
+
+    snprintf(servers, sizeof servers, "127.0.0.1:%d", it_proxy_port(proxy));
+    odezk_config *config = it_config(id, "servers", servers, NULL);
+    odezk_cluster *cluster = it_new(role, config);
+    odezk_config_free(config);
+    return odezk_cluster_join(cluster, it_ms(10000)) == ODEZK_OK ? cluster : NULL;
+}
+
+/* The master clears away what they leave, and stays master: its requests grow with their number, not with its square.
+ */
+static void many_leave_at_once(void)
+{
+    struct it_proxy *proxy = it_proxy_new("127.0.0.1", 0, 1);
+
+    NEED(proxy != NULL);
+    it_set_timeout(IT_STEADY);
+    odezk_cluster *master = join_through(proxy, ODEZK_ROLE_MEMBER, "master");
+    NEED(master != NULL && it_until(5000, is_master, master));
+    struct it_log *log = it_events(master);
+    struct it_zk *crowd = it_zk_open(it_servers(), 20000);
+    NEED(make_crowd(crowd));
+    NEED(it_expect(log, PATIENCE_MS, "member joined crowd299 *"));
+    long before = it_proxy_requests(proxy);
+    it_zk_close(crowd);
+    CHECK(it_until(PATIENCE_MS, no_remains, NULL));
+    long requests = it_proxy_requests(proxy) - before;
+    it_note("%ld requests for %d members that left", requests, CROWD);
+    CHECK(requests < 6 * CROWD);
+    CHECK(it_count(log, "member left crowd*") == CROWD);
+    CHECK(odezk_is_master(master, NULL));
+    CHECK(it_count(log, "mastership ended *") == 0 && it_count(log, "session [sl]*") == 0);
+}
+
+/* Calls that time out while there is no connection leave nothing that is sent when there is one again. */
+static void many_calls_while_suspended(void)
+{
+    struct it_proxy *proxy = it_proxy_new("127.0.0.1", 0, 1);
+    odezk_status *status = NULL;
+
+    NEED(proxy != NULL);
+    odezk_cluster *client = join_through(proxy, ODEZK_ROLE_CLIENT, NULL);
+    NEED(client != NULL);
+    NEED(odezk_cluster_status(client, it_ms(5000), &status) == ODEZK_OK);
+    odezk_status_free(status);
+    struct it_log *log = it_events(client);
+    it_proxy_cut(proxy, true);
+    NEED(it_expect(log, 5000, "session suspended 1"));
+    long before = it_proxy_requests(proxy);
+    size_t used = mallinfo2().uordblks;
+    for (int i = 0; i < 5000; i++)
+        CHECK(odezk_cluster_status(client, 0, &status) == ODEZK_EUNREACHABLE);
+    CHECK(odezk_cluster_status(client, 100, &status) == ODEZK_EUNREACHABLE); /* the others are over by then */
+    size_t now = mallinfo2().uordblks;
+    it_note("%zd bytes more", now > used ? now - used : 0);
+    CHECK(now < used + 256 * 1024);
+    it_proxy_cut(proxy, false);
+    NEED(it_expect(log, 15000, "session connected *"));
+    NEED(odezk_cluster_status(client, it_ms(5000), &status) == ODEZK_OK);
+    odezk_status_free(status);
+    CHECK(it_proxy_requests(proxy) - before < 200);
+}
+
+static const struct it_test tests[] = {{"a hundred members", a_hundred, 0},
+                                       {"succession of many", succession_of_many, 0},
+                                       {"many leave at once", many_leave_at_once, 0},
+                                       {"many calls while suspended", many_calls_while_suspended, IT_FAULTS},
+                                       {0}};
 
 int main(int argc, char **argv)
 {

@@ -416,6 +416,7 @@ static void name_comes_later(void)
     snprintf(servers, sizeof servers, "several.test:%d", it_proxy_port(proxy));
     odezk_cluster *a = open_at(ODEZK_ROLE_MEMBER, "a", servers);
     CHECK(is(odezk_cluster_join(a, 300), ODEZK_EUNREACHABLE));
+    CHECK(strstr(odezk_last_error(), "within 300 ms: cannot look up several.test: ") != NULL);
     addresses[0] = "127.0.0.1";
     addresses[1] = NULL;
     CHECK(odezk_cluster_join(a, it_ms(15000)) == ODEZK_OK);
@@ -719,8 +720,11 @@ static void call_what_blocks(struct inside *in)
 {
     odezk_lock *lock = NULL;
     odezk_status *status = NULL;
+    odezk_write write = {ODEZK_WRITE_CREATE, "/a", NULL, 0, 0};
 
     expect(in, odezk_cluster_join(in->cluster, 1000) == ODEZK_EINCALLBACK, "join");
+    expect(in, odezk_master_write(in->cluster, INT64_MAX, &write, 1, 1000) == ODEZK_EINCALLBACK, "master_write");
+    expect(in, odezk_lock_write(in->cluster, NULL, &write, 1, 1000) == ODEZK_EINCALLBACK, "lock_write");
     expect(in, odezk_cluster_close(in->cluster) == ODEZK_EINCALLBACK, "close");
     expect(in, odezk_cluster_status(in->cluster, 1000, &status) == ODEZK_EINCALLBACK, "status");
     expect(in, odezk_resign_node(in->cluster, "b", 1000) == ODEZK_EINCALLBACK, "resign_node");
@@ -929,6 +933,8 @@ static void arguments(void)
     CHECK(is(odezk_members(a, NULL), ODEZK_EINVAL));
     CHECK(is(odezk_get_master(a, NULL), ODEZK_EINVAL));
     CHECK(is(odezk_cluster_status(a, 0, NULL), ODEZK_EINVAL));
+    odezk_cluster *client = it_open(ODEZK_ROLE_CLIENT, NULL);
+    CHECK(is(odezk_resign(client), ODEZK_ENOTHELD) && strcmp(odezk_last_error(), "a client is never master") == 0);
     CHECK(strcmp(odezk_cluster_node_id(a), "a") == 0);
     CHECK(strcmp(odezk_cluster_node_id(NULL), "") == 0);
 }
@@ -996,7 +1002,7 @@ static const struct it_test tests[] = {{"servers come later", servers_come_later
                                        {"close: suspended", close_suspended, IT_FAULTS},
                                        {"close: stalled", close_stalled, IT_FAULTS},
                                        {"close: stalled servers", close_with_stalled_servers, IT_FAULTS},
-                                       {"close: waiting for the former life", close_while_it_waits, 0},
+                                       {"close: waiting for the previous process", close_while_it_waits, 0},
                                        {"close ends blocking calls", close_ends_blocking_calls, 0},
                                        {"close: twice at once", close_twice_at_once, 0},
                                        {"calls from callbacks", calls_from_callbacks, IT_FAULTS},

@@ -105,6 +105,17 @@ static int parse(int argc, char **argv, struct options *o)
     return optind < argc ? misused("unexpected argument ", argv[optind]) : EXIT_DONE;
 }
 
+/* Whether there is something before, between and after the commas. */
+static bool is_list(const char *text)
+{
+    for (; strcspn(text, ",") > 0; text++) {
+        text += strcspn(text, ",");
+        if (!*text)
+            return true;
+    }
+    return false;
+}
+
 static int run(const struct command *command, int argc, char **argv)
 {
     struct options o = {.workers = 4};
@@ -117,6 +128,8 @@ static int run(const struct command *command, int argc, char **argv)
         return misused("--id or --config is needed", "");
     if (command->run == submit_command && (!o.nodes || o.jobs == 0))
         return misused("--nodes and --jobs are needed", "");
+    if (command->run == submit_command && !is_list(o.nodes))
+        return misused("--nodes needs ids separated by commas, found: ", o.nodes);
     return command->run(&o);
 }
 

@@ -51,7 +51,7 @@ typedef enum odezk_event_type {
     ODEZK_EVENT_MEMBER = 1 << 2,     /**< a node joined, left or restarted */
     ODEZK_EVENT_MASTER = 1 << 3,     /**< who is master, as this handle sees it, changed */
     ODEZK_EVENT_MASTERSHIP = 1 << 4, /**< this node's own mastership began or ended */
-    ODEZK_EVENT_REFUSED = 1 << 5,    /**< this node may not join; the handle is closed */
+    ODEZK_EVENT_REFUSED = 1 << 5,    /**< this node may not join; the handle is being closed */
     ODEZK_EVENT_ALL = (1 << 6) - 1
 } odezk_event_type;
 
@@ -128,8 +128,8 @@ int odezk_cluster_start(odezk_cluster *cluster);
  * @param timeout_ms how long to wait at most, in milliseconds; 0 only looks. The handle keeps trying after a time-out.
  * @return ODEZK_OK; ODEZK_EUNREACHABLE (no server answered in time); ODEZK_ETIMEDOUT (connected, but not yet a member);
  *         ODEZK_EDUPLICATE (a living node has this id: odezk_last_error() names its host and pid; the handle is
- *         closed); ODEZK_ECHROOT, ODEZK_EAUTH, ODEZK_ESERVER (a server refuses the session or the member znode; the
- *         handle is closed); ODEZK_ECLOSED; ODEZK_EINCALLBACK; ODEZK_EINVAL; ODEZK_EFORKED
+ *         being closed); ODEZK_ECHROOT, ODEZK_EAUTH, ODEZK_ESERVER (a server refuses the session or the member znode;
+ * the handle is being closed); ODEZK_ECLOSED; ODEZK_EINCALLBACK; ODEZK_EINVAL; ODEZK_EFORKED
  *
  * Any thread but a callback's. Since 0.1.
  */

@@ -38,6 +38,7 @@ static struct {
     bool delivering;
     uint64_t deliveries;
     struct oz_repeats repeats;
+    char trouble_with[96], trouble[64]; /* the last server that the C client could not talk to, and why */
     char ring[RING_SIZE];
 } shared;
 
@@ -357,12 +358,69 @@ static odezk_log_level zookeeper_level(const char *level)
     return ODEZK_LOG_DEBUG;
 }
 
+/* "Socket HOST:PORT zk retcode=N, errno=N(WHY): WHAT". The client says EHOSTDOWN when the server closes the connection.
+ */
+static void keep_trouble(const char *line)
+{
+    static const char socket[] = "Socket ", number[] = " zk retcode=", closed[] = "Host is down)";
+    const char *server = strstr(line, socket), *end = server ? strstr(server, number) : NULL;
+    const char *why = end ? strchr(end, '(') : NULL;
+
+    if (!why)
+        return;
+    server += sizeof socket - 1;
+    why = strncmp(++why, closed, sizeof closed - 1) == 0 ? "it closed the connection" : why;
+    pthread_mutex_lock(&lock);
+    snprintf(shared.trouble_with, sizeof shared.trouble_with, "%.*s", (int)(end - server), server);
+    snprintf(shared.trouble, sizeof shared.trouble, "%.*s", (int)strcspn(why, ")"), why);
+    pthread_mutex_unlock(&lock);
+}
+
+/* The client puts IPv6 addresses into brackets, the list does not. */
+static bool is_server(const char *listed, size_t length, const char *server)
+{
+    for (; *server; server++) {
+        if (*server == '[' || *server == ']')
+            continue;
+        if (length == 0 || *listed != *server)
+            return false;
+        listed++;
+        length--;
+    }
+    return length == 0;
+}
+
+/* Whether a list of servers, with a chroot perhaps, has this one. */
+static bool lists(const char *servers, const char *server)
+{
+    size_t n = strcspn(servers, ",/");
+
+    while (!is_server(servers, n, server)) {
+        if (servers[n] != ',')
+            return false;
+        servers += n + 1;
+        n = strcspn(servers, ",/");
+    }
+    return *server != '\0';
+}
+
+void oz_log_trouble(const char *servers, char *text, size_t size)
+{
+    *text = '\0';
+    pthread_mutex_lock(&lock);
+    if (lists(servers, shared.trouble_with))
+        snprintf(text, size, "%s: %s", shared.trouble_with, shared.trouble);
+    pthread_mutex_unlock(&lock);
+}
+
 void oz_log_zookeeper(const char *text)
 {
     static const char mark[] = ":ZOO_";
     const char *level = strstr(text, mark), *function = level ? strchr(level, '@') : NULL;
     odezk_log_level ours = function ? zookeeper_level(level + sizeof mark - 1) : ODEZK_LOG_DEBUG;
 
+    if (ours <= ODEZK_LOG_WARN)
+        keep_trouble(function);
     if (oz_log_enabled(ours))
         emit(ours, "odezk.zookeeper", function ? function + 1 : text, true);
 }

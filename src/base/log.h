@@ -4,6 +4,7 @@
 
 #include <odezk/log.h>
 #include <stdbool.h>
+#include <stddef.h>
 
 /* Categories are constant strings: "odezk.session", "odezk.election", "odezk.lock", ... */
 void oz_log(odezk_log_level level, const char *category, const char *format, ...) __attribute__((format(printf, 3, 4)));
@@ -24,5 +25,8 @@ void oz_log_close(void);
 
 /* One of the C client's own lines, with its level still in the text. Never blocks, never calls zoo_*. */
 void oz_log_zookeeper(const char *line);
+/* What the C client logged last about a connection that it could not have with one of these servers (HOST:PORT,...):
+ * "HOST:PORT: Connection refused". Made "" when there was nothing. Any thread. */
+void oz_log_trouble(const char *servers, char *text, size_t size);
 
 #endif

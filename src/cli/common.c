@@ -1,5 +1,6 @@
 #include "common.h"
 
+#include <odezk/lock.h>
 #include <odezk/log.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -31,9 +32,12 @@ int common_fail(const struct cli *cli, int error)
     return common_exit_code(error);
 }
 
-int common_unreachable(const struct cli *cli, int timeout_ms)
+int common_unreachable(const struct cli *cli, odezk_cluster *cluster, int timeout_ms)
 {
-    cli_error(cli, "no ZooKeeper server answered within %d ms", timeout_ms);
+    bool unreachable = odezk_cluster_join(cluster, 0) == ODEZK_EUNREACHABLE;
+    const char *why = unreachable ? strstr(odezk_last_error(), ": ") : NULL; /* behind "no … within 0 ms" */
+
+    cli_error(cli, "no ZooKeeper server answered within %d ms%s", timeout_ms, why ? why : "");
     return EXIT_UNREACHABLE;
 }
 
@@ -46,9 +50,10 @@ static const char *config_dir(const struct cli *cli, const char *dir)
 {
     if (!dir)
         dir = cli->config_dir;
-    if (!dir)
-        dir = getenv("ODEZK_CONFIG");
-    return dir && *dir ? dir : NULL;
+    if (dir)
+        return dir;
+    dir = getenv("ODEZK_CONFIG");
+    return dir && *dir ? dir : NULL; /* who empties a variable wants to unset it */
 }
 
 int common_set(const struct cli *cli, odezk_config *config, const char *name, const char *value)
@@ -59,48 +64,65 @@ int common_set(const struct cli *cli, odezk_config *config, const char *name, co
 }
 
 /* Goes on after a mistake, to report all of them. */
-static int apply_options(const struct cli *cli, odezk_config *config)
+static int apply_options(const struct cli *cli, odezk_config *config, common_mistake mistake, void *arg)
 {
     int result = EXIT_DONE;
 
     for (int i = 0; i < CLI_SETTING_COUNT; i++) {
         if (!cli->settings[i])
             continue;
-        int exit_code = common_set(cli, config, cli_settings[i], cli->settings[i]);
-        if (exit_code != EXIT_DONE)
-            result = exit_code;
+        int error = odezk_config_set(config, cli_settings[i], cli->settings[i], COMMAND_LINE);
+        if (error == ODEZK_OK)
+            continue;
+        mistake(arg, "", 0, odezk_last_error(), odezk_last_error());
+        result = common_exit_code(error);
     }
     return result;
 }
 
-int common_load(const struct cli *cli, const char *dir, odezk_config **out, odezk_problems **problems)
+static void report(const odezk_problems *problems, common_mistake mistake, void *arg)
+{
+    for (size_t i = 0; i < odezk_problems_count(problems); i++) {
+        const odezk_problem *problem = odezk_problems_at(problems, i);
+        mistake(arg, problem->file, problem->line, problem->message, problem->text);
+    }
+}
+
+int common_load(const struct cli *cli, const char *dir, odezk_config **out, common_mistake mistake, void *arg)
 {
     odezk_config *config = NULL;
-    int error = odezk_config_load(config_dir(cli, dir), &config, problems);
+    odezk_problems *problems = NULL;
+    int error = odezk_config_load(config_dir(cli, dir), &config, &problems);
 
     if (error != ODEZK_OK && error != ODEZK_ECONFIG)
         return common_fail(cli, error);
+    report(problems, mistake, arg);
+    odezk_problems_free(problems);
     /* When the files are wrong, the mistakes of the command line are reported as well. */
     if (error == ODEZK_ECONFIG && odezk_config_new(&config) != ODEZK_OK)
         return common_out_of_memory(cli);
-    int exit_code = apply_options(cli, config);
+    int exit_code = apply_options(cli, config, mistake, arg);
     if (error == ODEZK_OK && exit_code == EXIT_DONE) {
         *out = config;
         return EXIT_DONE;
     }
     odezk_config_free(config);
-    return EXIT_USAGE;
+    return exit_code == EXIT_DONE ? EXIT_USAGE : exit_code;
+}
+
+static void print_mistake(void *arg, const char *file, int line, const char *message, const char *text)
+{
+    (void)line;
+    (void)message;
+    if (*file)
+        fprintf(stderr, "%s\n", text);
+    else
+        cli_error(arg, "%s", text);
 }
 
 int common_config(const struct cli *cli, const char *dir, odezk_config **out)
 {
-    odezk_problems *problems = NULL;
-    int exit_code = common_load(cli, dir, out, &problems);
-
-    for (size_t i = 0; i < odezk_problems_count(problems); i++)
-        fprintf(stderr, "%s\n", odezk_problems_at(problems, i)->text);
-    odezk_problems_free(problems);
-    return exit_code;
+    return common_load(cli, dir, out, print_mistake, (void *)cli);
 }
 
 int common_cluster(const struct cli *cli, const odezk_config *config, odezk_role role, odezk_cluster **out)
@@ -110,6 +132,17 @@ int common_cluster(const struct cli *cli, const odezk_config *config, odezk_role
     options.role = role;
     int error = odezk_cluster_new(config, &options, out);
     return error == ODEZK_OK ? EXIT_DONE : common_fail(cli, error);
+}
+
+/* Nothing is held by its key yet: all that this does is to look at the two names. */
+int common_check_lock(const struct cli *cli, odezk_cluster *cluster, const char *space, const char *key)
+{
+    int error = odezk_lock_release_key(cluster, space, key);
+
+    if (error != ODEZK_EINVAL)
+        return EXIT_DONE;
+    common_fail(cli, error);
+    return EXIT_USAGE;
 }
 
 static void drop_line(odezk_log_level level, const char *category, const char *line, void *arg)
@@ -126,14 +159,18 @@ static bool is_default(const odezk_config *config, const char *name)
     return !source || strcmp(source, "default") == 0;
 }
 
+void common_quiet(const odezk_config *config)
+{
+    if (is_default(config, "log-level") && is_default(config, "log4c-file"))
+        odezk_log_set_callback(drop_line, NULL);
+}
+
 int common_client(const struct cli *cli, odezk_config **config, odezk_cluster **cluster)
 {
     int exit_code = common_config(cli, NULL, config);
 
     if (exit_code != EXIT_DONE)
         return exit_code;
-    /* A command tells in one line what went wrong; it logs only when the user asked for a log. */
-    if (is_default(*config, "log-level") && is_default(*config, "log4c-file"))
-        odezk_log_set_callback(drop_line, NULL);
+    common_quiet(*config);
     return common_cluster(cli, *config, ODEZK_ROLE_CLIENT, cluster);
 }

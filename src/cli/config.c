@@ -8,7 +8,7 @@
 
 static const char help[] = "usage: odezk config check|show|keys [common options] [DIR]\n"
                            "\n"
-                           "  check                  tell all mistakes in the settings, or 'ok'\n"
+                           "  check                  report all errors in the settings, or print 'ok'\n"
                            "  show                   print each setting's value and where it comes from\n"
                            "  keys                   print what settings there are\n"
                            "\n"
@@ -16,34 +16,58 @@ static const char help[] = "usage: odezk config check|show|keys [common options]
 
 static const struct option own[] = {{0}};
 
-static bool check_json(const odezk_problems *problems, bool ok)
+static void list_mistake(void *arg, const char *file, int line, const char *message, const char *text)
+{
+    (void)text;
+    json_array_append_new(arg, json_pack("{s:o, s:i, s:o}", "file", output_string(file), "line", line, "message",
+                                         output_string(message)));
+}
+
+/* What only shows when the settings are used, as every other command uses them: whether those of the files and of the
+ * command line fit together, and whether log4c understands its file. ODEZK_OK, or odezk_last_error(). */
+static int try_out(const odezk_config *config)
+{
+    odezk_cluster_options options = ODEZK_CLUSTER_OPTIONS_INIT;
+    odezk_cluster *cluster = NULL;
+
+    common_quiet(config);
+    options.role = ODEZK_ROLE_CLIENT;
+    int error = odezk_cluster_new(config, &options, &cluster);
+    odezk_cluster_free(cluster);
+    return error;
+}
+
+static int check_json(const struct cli *cli, const char *dir, odezk_config **config)
 {
     json_t *list = json_array();
+    int exit_code = common_load(cli, dir, config, list_mistake, list);
+    int error = exit_code == EXIT_DONE ? try_out(*config) : ODEZK_OK;
 
-    for (size_t i = 0; i < odezk_problems_count(problems); i++) {
-        const odezk_problem *problem = odezk_problems_at(problems, i);
-        json_array_append_new(list, json_pack("{s:o, s:i, s:o}", "file", output_string(problem->file), "line",
-                                              problem->line, "message", output_string(problem->message)));
+    if (error != ODEZK_OK) {
+        list_mistake(list, "", 0, odezk_last_error(), NULL);
+        exit_code = common_exit_code(error);
     }
-    return output_json(json_pack("{s:b, s:o}", "ok", ok, "problems", list));
+    bool printed = output_json(json_pack("{s:b, s:o}", "ok", exit_code == EXIT_DONE, "problems", list));
+    return printed ? exit_code : common_out_of_memory(cli);
+}
+
+static int check_text(const struct cli *cli, const char *dir, odezk_config **config)
+{
+    int exit_code = common_config(cli, dir, config);
+    int error = exit_code == EXIT_DONE ? try_out(*config) : ODEZK_OK;
+
+    if (error != ODEZK_OK)
+        return common_fail(cli, error);
+    if (exit_code == EXIT_DONE)
+        puts("ok");
+    return exit_code;
 }
 
 static int check(const struct cli *cli, const char *dir)
 {
     odezk_config *config = NULL;
-    odezk_problems *problems = NULL;
-    int exit_code;
+    int exit_code = cli->json ? check_json(cli, dir, &config) : check_text(cli, dir, &config);
 
-    if (cli->json) {
-        exit_code = common_load(cli, dir, &config, &problems);
-        if (!check_json(problems, exit_code == EXIT_DONE))
-            exit_code = common_out_of_memory(cli);
-    } else {
-        exit_code = common_config(cli, dir, &config);
-        if (exit_code == EXIT_DONE)
-            puts("ok");
-    }
-    odezk_problems_free(problems);
     odezk_config_free(config);
     return exit_code;
 }
@@ -145,9 +169,14 @@ static int run(struct cli *cli)
         return cli_usage(cli, "check, show or keys is needed");
     if (cli->argc - optind > 2)
         return cli_usage(cli, "one directory at most is allowed");
+    const char *dir = cli->argv[optind + 1];
+    if (dir && !*dir)
+        return cli_usage(cli, "found '', allowed is a directory");
+    if (dir && cli->config_dir)
+        return cli_usage(cli, "--config '%s' and '%s' exclude each other", cli->config_dir, dir);
     for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++)
         if (strcmp(cli->argv[optind], verbs[i].name) == 0)
-            return verbs[i].run(cli, cli->argv[optind + 1]);
+            return verbs[i].run(cli, dir);
     return cli_usage(cli, "found '%s', allowed is check, show or keys", cli->argv[optind]);
 }
 

@@ -181,7 +181,7 @@ static int connect_to_servers(struct exec *exec)
         if (read_flag(exec, &exec->refused))
             return common_fail(exec->cli, odezk_cluster_join(exec->cluster, 0));
         if (loop_now_ms() >= deadline)
-            return common_unreachable(exec->cli, exec->connect_timeout_ms);
+            return common_unreachable(exec->cli, exec->cluster, exec->connect_timeout_ms);
         int number = wait_for_news(exec, deadline);
         if (ends(number))
             return 128 + number;
@@ -221,10 +221,8 @@ static int take_lock(struct exec *exec)
     int error =
         odezk_lock_acquire_async(exec->cluster, exec->space, exec->key, exec->wait_ms, on_answer, exec, &request);
 
-    if (error != ODEZK_OK) {
-        common_fail(exec->cli, error);
-        return error == ODEZK_EINVAL ? EXIT_USAGE : common_exit_code(error);
-    }
+    if (error != ODEZK_OK)
+        return common_fail(exec->cli, error);
     while (!read_flag(exec, &exec->answered)) {
         int number = wait_for_news(exec, -1);
         if (ends(number) && interrupted == 0) {
@@ -361,6 +359,8 @@ static int run_client(struct exec *exec)
     odezk_config *config = NULL;
     int exit_code = common_client(exec->cli, &config, &exec->cluster);
 
+    if (exit_code == EXIT_DONE)
+        exit_code = common_check_lock(exec->cli, exec->cluster, exec->space, exec->key);
     if (exit_code == EXIT_DONE) {
         exec->connect_timeout_ms = (int)odezk_config_number(config, "connect-timeout");
         exit_code = run_connected(exec);

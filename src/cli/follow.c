@@ -170,12 +170,30 @@ static bool look(struct follow *follow)
     return follow->leaving && closed && empty;
 }
 
-/* The deadline passed. True when there is nothing left to wait for. */
+static bool is_closed(struct follow *follow)
+{
+    pthread_mutex_lock(&follow->mutex);
+    bool closed = follow->closed;
+    pthread_mutex_unlock(&follow->mutex);
+    return closed;
+}
+
+/* Writes all that is taken at once. True when nothing is left. */
+static bool write_rest(struct follow *follow)
+{
+    struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};
+
+    while (has_lines(follow) && poll(&out, 1, 0) > 0 && (out.revents & POLLOUT) != 0)
+        write_lines(follow);
+    return !has_lines(follow);
+}
+
+/* The deadline passed; but it may be this thread that is late, and all is done. True when the leave took too long. */
 static bool too_late(struct follow *follow)
 {
     if (follow->leaving)
-        return true;
-    leave(follow, common_unreachable(follow->cli, follow->options->connect_timeout_ms));
+        return !is_closed(follow) || !write_rest(follow);
+    leave(follow, common_unreachable(follow->cli, follow->cluster, follow->options->connect_timeout_ms));
     return false;
 }
 
@@ -227,10 +245,7 @@ static int start(struct follow *follow)
 /* The leave takes too long: because of the servers, or of who reads standard output. */
 static void end_late(struct follow *follow)
 {
-    pthread_mutex_lock(&follow->mutex);
-    bool closed = follow->closed;
-    pthread_mutex_unlock(&follow->mutex);
-    if (closed) {
+    if (is_closed(follow)) {
         output_failed(follow, "nobody reads it");
         return;
     }

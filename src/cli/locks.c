@@ -120,12 +120,16 @@ static int print(const struct cli *cli, const odezk_lock_list *list)
 static int show(const struct cli *cli, const odezk_config *config, odezk_cluster *cluster, const struct locks *locks)
 {
     odezk_lock_list *list = NULL;
+    int exit_code = locks->space ? common_check_lock(cli, cluster, locks->space, "any") : EXIT_DONE;
+
+    if (exit_code != EXIT_DONE)
+        return exit_code;
     int error = odezk_cluster_join(cluster, (int)odezk_config_number(config, "connect-timeout"));
 
     if (error == ODEZK_OK)
         error =
             odezk_lock_list_read(cluster, locks->space, (int)odezk_config_number(config, "operation-timeout"), &list);
-    int exit_code = error == ODEZK_OK ? print(cli, list) : common_fail(cli, error);
+    exit_code = error == ODEZK_OK ? print(cli, list) : common_fail(cli, error);
     odezk_lock_list_free(list);
     return exit_code;
 }
@@ -149,6 +153,10 @@ static int release(const struct cli *cli, const odezk_config *config, odezk_clus
     const char *space = locks->space ? locks->space : "default";
     int error;
 
+    int exit_code = common_check_lock(cli, cluster, space, key);
+
+    if (exit_code != EXIT_DONE)
+        return exit_code;
     if (!confirmed(locks, space, key)) {
         cli_error(cli, "nothing was done");
         return EXIT_FAILED;
@@ -158,10 +166,6 @@ static int release(const struct cli *cli, const odezk_config *config, odezk_clus
         error = odezk_lock_end(
             cluster, space, key, locks->token,
             (int)(odezk_config_number(config, "session-timeout") + odezk_config_number(config, "operation-timeout")));
-    if (error == ODEZK_EINVAL) {
-        common_fail(cli, error);
-        return EXIT_USAGE;
-    }
     if (error != ODEZK_OK)
         return common_fail(cli, error);
     if (cli->json)

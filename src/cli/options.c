@@ -119,6 +119,8 @@ int cli_next(struct cli *cli, const struct option *own)
         opterr = 0;
         optopt = 0;
         int opt = getopt_long(cli->argc, cli->argv, order, all, NULL);
+        if (opt == OPT_CONFIG && !*optarg)
+            return stop(cli, cli_usage(cli, "--config: found '', allowed is a directory"));
         if (opt == OPT_CONFIG)
             cli->config_dir = optarg;
         else if (opt == OPT_JSON)

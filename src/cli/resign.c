@@ -4,6 +4,7 @@
 #include "output.h"
 
 #include <odezk/election.h>
+#include <stdbool.h>
 #include <stdio.h>
 
 static const char help[] = "usage: odezk resign [common options] ID\n"
@@ -28,15 +29,17 @@ static int resign(const struct cli *cli, const odezk_config *config, odezk_clust
 
     if (error == ODEZK_OK)
         error = odezk_resign_node(cluster, id, (int)odezk_config_number(config, "operation-timeout"));
-    switch (error) {
-    case ODEZK_OK:
-        return print(cli, id);
-    case ODEZK_EINVAL:
-        common_fail(cli, error);
-        return EXIT_USAGE;
-    default:
-        return common_fail(cli, error);
-    }
+    return error == ODEZK_OK ? print(cli, id) : common_fail(cli, error);
+}
+
+/* Ids are what the setting node-id allows. */
+static bool is_id(const char *id)
+{
+    odezk_config *config = NULL;
+    bool good = odezk_config_new(&config) == ODEZK_OK && odezk_config_set(config, "node-id", id, NULL) != ODEZK_ECONFIG;
+
+    odezk_config_free(config);
+    return good;
 }
 
 static int run(struct cli *cli)
@@ -48,6 +51,9 @@ static int run(struct cli *cli)
         return cli->exit_code;
     if (cli->argc - optind != 1)
         return cli_usage(cli, "exactly one node's id is needed");
+    if (!is_id(cli->argv[optind]))
+        return cli_usage(cli, "found '%s', allowed is a node's id: 1 to 64 characters of A-Z a-z 0-9 . _ : @ + -",
+                         cli->argv[optind]);
 
     int exit_code = common_client(cli, &config, &cluster);
     if (exit_code == EXIT_DONE)

@@ -66,6 +66,15 @@ int oz_check_lock(const char *space, const char *key)
     return mistake ? oz_fail(ODEZK_EINVAL, "%s", mistake) : ODEZK_OK;
 }
 
+int oz_cluster_unreachable(odezk_cluster *c, int timeout_ms)
+{
+    char why[256];
+
+    oz_session_trouble(c->session, why, sizeof why);
+    return oz_fail(ODEZK_EUNREACHABLE, "no ZooKeeper server answered within %d ms%s%s", timeout_ms, *why ? ": " : "",
+                   why);
+}
+
 /* ---- making ---- */
 
 static int64_t process_start_ms(void)
@@ -249,7 +258,7 @@ static int join_result(odezk_cluster *c, int timeout_ms)
     if (c->ready)
         return ODEZK_OK;
     if (c->state != ODEZK_SESSION_CONNECTED)
-        return oz_fail(ODEZK_EUNREACHABLE, "no ZooKeeper server answered within %d ms", timeout_ms);
+        return oz_cluster_unreachable(c, timeout_ms);
     if (c->waits_for[0])
         return oz_fail(ODEZK_ETIMEDOUT, "after %d ms the previous process with id %s (%s) still has a session",
                        timeout_ms, c->id, c->waits_for);
@@ -293,7 +302,7 @@ static void session_closed(void *arg)
     odezk_cluster *c = arg;
 
     if (c->active_tasks > 0) { /* its own timer ends it */
-        oz_timer_set(oz_session_timers(c->session), &c->leave_timer, oz_now() + OZ_MS, session_closed, c);
+        oz_session_later(c->session, &c->leave_timer, OZ_MS, session_closed, c);
         return;
     }
     oz_reaper_dismiss(c->reaper);
@@ -327,7 +336,7 @@ void oz_cluster_end(odezk_cluster *c)
     oz_election_withdraw(c->election, "closing");
     oz_inbox_remove(c->inbox);
     oz_timer_clear(oz_session_timers(c->session), &c->view_timer);
-    oz_timer_set(oz_session_timers(c->session), &c->leave_timer, oz_now() + LEAVE_WITHIN, close_session, c);
+    oz_session_later(c->session, &c->leave_timer, LEAVE_WITHIN, close_session, c);
     oz_membership_leave(c->membership, close_session, c);
 }
 

@@ -39,15 +39,16 @@ struct odezk_cluster {
     struct oz_locks *locks;
     struct oz_election *election;
     struct oz_membership *membership;
-    struct oz_inbox *inbox; /* NULL for a client */
+    struct oz_inbox *inbox; /* never opened for a client */
     bool log_open;
 
     struct oz_msg start_msg, close_msg, resign_msg, callbacks_done_msg;
     atomic_bool resign_posted;
     struct oz_timer leave_timer, view_timer;
-    struct oz_list tasks; /* that wait for a session; the dispatcher's */
+    struct oz_list tasks; /* that wait for a connection; the dispatcher's */
     int active_tasks;     /* with those; the dispatcher's */
     bool closing;         /* the dispatcher's */
+    bool remains;         /* a member left, its inbox may be there still; the dispatcher's */
     char *data;           /* of the member znode; the dispatcher's */
 
     pthread_mutex_t lock; /* guards all that follows */
@@ -61,7 +62,7 @@ struct odezk_cluster {
     uint64_t generation;
     int64_t session_id;
     int timeout_ms;
-    char waits_for[192]; /* the former life of our id */
+    char waits_for[192]; /* the previous incarnation of our id */
     struct oz_view view;
     struct oz_leader leader; /* as read from the servers */
     struct oz_leader master; /* as announced: "" unless it is a live node */
@@ -80,6 +81,8 @@ int oz_cluster_check(const odezk_cluster *cluster);
 int oz_cluster_check_blocking(const odezk_cluster *cluster);
 /* Whether one argument is right: ODEZK_OK or ODEZK_EINVAL, with its sentence set. */
 int oz_check_out(const void *out);
+/* ODEZK_EUNREACHABLE, with a sentence that says why, as far as that is known. */
+int oz_cluster_unreachable(odezk_cluster *cluster, int timeout_ms);
 int oz_check_timeout(int timeout_ms);
 int oz_check_lock(const char *space, const char *key);
 /* Starts it if that was not done. ODEZK_OK or ODEZK_ECLOSED. */
@@ -110,17 +113,18 @@ void oz_keyed_free(odezk_cluster *cluster);
 #define OZ_POLL_AFTER (20 * OZ_MS) /* how often a task looks whether another node has answered */
 
 struct oz_task {
-    struct oz_msg msg; /* to the dispatcher */
-    struct oz_list link;
+    struct oz_msg msg, left_msg; /* to the dispatcher: it begins; its caller has left */
+    struct oz_list link;         /* in the cluster's list, while it waits for a connection */
     odezk_cluster *cluster;
     pthread_mutex_t lock;
     pthread_cond_t cond;
-    int refs; /* the calling thread's, and the dispatcher's */
+    int refs; /* the calling thread's, the dispatcher's, and that of left_msg */
     bool done;
     bool abandoned; /* the calling thread has left */
     int error;
     char why[256];
-    /* On the dispatcher, with a session: makes requests and sets timers. When none is under way any more it calls
+    bool offline; /* it runs without a connection, too, and makes no request then */
+    /* On the dispatcher, with a connection: makes requests and sets timers. When none is under way any more it calls
      * oz_task_finish(), or oz_task_again() if a request was answered by OZ_GONE. */
     void (*run)(struct oz_task *task);
     void (*destroy)(struct oz_task *task); /* frees what embeds it */
@@ -135,7 +139,7 @@ void oz_task_finish(struct oz_task *task, int error, const char *why);
 void oz_task_again(struct oz_task *task);
 /* Whether the calling thread has given up waiting: nobody needs the result. */
 bool oz_task_abandoned(struct oz_task *task);
-/* Starts the tasks that wait for a session; with an error, ends them. */
+/* Starts the tasks that wait for a connection; with an error, ends them. */
 void oz_tasks_go(odezk_cluster *cluster, int error);
 
 #endif

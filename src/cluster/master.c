@@ -1,10 +1,10 @@
 /* Who is master, through a cluster handle. */
 #include "cluster/cluster.h"
 
-#include "base/clock.h"
 #include "base/error.h"
 #include "base/fork.h"
 #include "base/mem.h"
+#include "znode/paths.h"
 #include "znode/tree.h"
 
 #include <stdio.h>
@@ -53,6 +53,8 @@ int odezk_resign(odezk_cluster *cluster)
 
     if (rc != ODEZK_OK)
         return rc;
+    if (cluster->role == ODEZK_ROLE_CLIENT)
+        return oz_fail(ODEZK_ENOTHELD, "a client is never master");
     pthread_mutex_lock(&cluster->lock);
     if (cluster->closed) {
         rc = oz_fail(ODEZK_ECLOSED, "the handle is closed");
@@ -119,7 +121,7 @@ static void ask(struct resignation *r)
 
     oz_node_name(&r->member, name);
     free(r->request_path);
-    r->request_path = oz_format("%s/inbox/%s/%s", cluster->root, name, OZ_INBOX_RESIGN);
+    r->request_path = oz_path_request(cluster->root, name, OZ_INBOX_RESIGN);
     request.path = r->request_path;
     r->asked = request.path && oz_submit(cluster->session, &request, asked, r);
     if (!r->asked)
@@ -144,7 +146,7 @@ static void leader_read(void *owner, const struct oz_reply *reply)
     else if (strcmp(leader.id, r->id) != 0 || leader.incarnation != oz_incarnation(r->member.seq))
         finish(r, ODEZK_ENOTHELD, "it is not master");
     else if (r->asked)
-        oz_timer_set(oz_session_timers(r->task.cluster->session), &r->timer, oz_now() + OZ_POLL_AFTER, read_leader, r);
+        oz_session_later(r->task.cluster->session, &r->timer, OZ_POLL_AFTER, read_leader, r);
     else {
         r->epoch = leader.epoch;
         ask(r);
@@ -155,7 +157,7 @@ static void read_leader(void *arg)
 {
     struct resignation *r = arg;
     odezk_cluster *cluster = r->task.cluster;
-    char *path = oz_format("%s/leader", cluster->root);
+    char *path = oz_path_leader(cluster->root);
     struct oz_request request = {.verb = OZ_GET, .path = path, .retry = true};
 
     if (!path || !oz_submit(cluster->session, &request, leader_read, r))
@@ -190,7 +192,7 @@ static void members_read(void *owner, const struct oz_reply *reply)
 static void run_resignation(struct oz_task *task)
 {
     struct resignation *r = (struct resignation *)task;
-    char *path = oz_format("%s/members", task->cluster->root);
+    char *path = oz_path_members(task->cluster->root);
     struct oz_request request = {.verb = OZ_CHILDREN, .path = path, .retry = true};
 
     r->asked = false;

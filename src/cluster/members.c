@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "znode/fields.h"
 #include "znode/names.h"
+#include "znode/paths.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -201,14 +202,6 @@ static void destroy_inquiry(struct oz_task *task)
     free(q);
 }
 
-static char *field(const char *text, const char *key)
-{
-    struct oz_buf value = {0};
-
-    oz_field_get(text, key, &value);
-    return oz_buf_take(&value);
-}
-
 static bool parse_metadata(odezk_member *m, const char *text)
 {
     struct oz_buf key = {0}, value = {0};
@@ -245,9 +238,9 @@ static bool parse_member(odezk_member *m, const struct oz_node *node, const stru
     m->incarnation = oz_incarnation(node->seq);
     m->since_ms = reply->stat.ctime_ms;
     m->started_ms = oz_field_int(reply->data, "started");
-    m->host = field(reply->data, "host");
+    m->host = oz_field_dup(reply->data, "host");
     m->pid = oz_field_int(reply->data, "pid");
-    m->version = field(reply->data, "version");
+    m->version = oz_field_dup(reply->data, "version");
     m->observer = oz_field_int(reply->data, "observer") != 0;
     return parse_metadata(m, reply->data) && m->id && m->host && m->version;
 }
@@ -322,7 +315,7 @@ static bool ask_member(struct inquiry *q, size_t i)
     bool good;
 
     oz_node_name(&q->view.nodes[i], name);
-    path = oz_format("%s/members/%s", cluster->root, name);
+    path = oz_path_member(cluster->root, name);
     request.path = path;
     q->questions[i].inquiry = q;
     good = path && oz_submit(cluster->session, &request, member_read, &q->questions[i]);
@@ -379,7 +372,7 @@ static void leader_read(void *owner, const struct oz_reply *reply)
 static void members_read(void *owner, const struct oz_reply *reply)
 {
     struct inquiry *q = owner;
-    char *path = oz_format("%s/leader", q->task.cluster->root);
+    char *path = oz_path_leader(q->task.cluster->root);
     struct oz_request request = {.verb = OZ_GET, .path = path, .retry = true};
 
     if (reply->rc == OZ_GONE)
@@ -394,23 +387,17 @@ static void members_read(void *owner, const struct oz_reply *reply)
         end(q);
 }
 
-static void synced(void *owner, const struct oz_reply *reply)
-{
-    (void)owner;
-    (void)reply;
-}
-
 /* A sync comes first, so that a server that lags behind does not show an old state. */
 static void run_inquiry(struct oz_task *task)
 {
     struct inquiry *q = (struct inquiry *)task;
     struct oz_session *session = task->cluster->session;
-    char *path = oz_format("%s/members", task->cluster->root);
+    char *path = oz_path_members(task->cluster->root);
     struct oz_request sync = {.verb = OZ_SYNC, .path = path, .retry = true};
     struct oz_request list = {.verb = OZ_CHILDREN, .path = path, .retry = true};
 
     reset(q);
-    if (!path || !oz_submit(session, &sync, synced, NULL) || !oz_submit(session, &list, members_read, q))
+    if (!path || !oz_submit(session, &sync, oz_ignore_reply, NULL) || !oz_submit(session, &list, members_read, q))
         oz_task_finish(task, ODEZK_ENOMEM, NULL);
     free(path);
 }

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "recipe/process.h"
 #include "znode/fields.h"
+#include "znode/paths.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -40,7 +41,7 @@ static void on_refused(void *arg, int error, const char *why)
 
     if (c->closing)
         return;
-    oz_info("cluster", "refused: %s", why);
+    oz_warn("cluster", "refused: %s", why);
     pthread_mutex_lock(&c->lock);
     c->refused = error;
     snprintf(c->refusal, sizeof c->refusal, "%s", why);
@@ -59,7 +60,7 @@ static void on_session(void *self, enum oz_session_event event)
         oz_reaper_session(c->reaper, oz_session_identity(c->session), oz_session_hosts(c->session));
     if (event == OZ_RESUMED)
         oz_inbox_look(c->inbox);
-    if (event == OZ_UP)
+    if (event == OZ_UP || event == OZ_RESUMED)
         oz_tasks_go(c, 0);
 }
 
@@ -67,7 +68,7 @@ static void on_ready(void *arg, const struct oz_node *self)
 {
     odezk_cluster *c = arg;
     int64_t incarnation = oz_incarnation(self->seq);
-    char name[OZ_MEMBER_NAME_SIZE], path[1200];
+    char name[OZ_MEMBER_NAME_SIZE], *path;
 
     pthread_mutex_lock(&c->lock);
     c->ready = true;
@@ -80,8 +81,9 @@ static void on_ready(void *arg, const struct oz_node *self)
         oz_election_enter(c->election, self->id, incarnation);
     oz_node_name(self, name);
     oz_inbox_open(c->inbox, name);
-    snprintf(path, sizeof path, "%s/members/%s", c->root, name);
-    oz_reaper_member(c->reaper, path);
+    path = oz_path_member(c->root, name);
+    oz_reaper_member(c->reaper, path); /* out of memory, the helper has none to look after */
+    free(path);
 }
 
 static void on_unready(void *arg)
@@ -106,8 +108,7 @@ static void on_member(void *arg, odezk_member_change change, const struct oz_nod
     oz_emit(
         c, &(odezk_event){
                .type = ODEZK_EVENT_MEMBER, .id = node->id, .incarnation = oz_incarnation(node->seq), .change = change});
-    if (change != ODEZK_MEMBER_JOINED && oz_election_epoch(c->election))
-        oz_inbox_sweep(c->session, c->root);
+    c->remains = c->remains || change != ODEZK_MEMBER_JOINED;
 }
 
 /* The master is the node that `leader` names, while that incarnation of it is a member. */
@@ -147,7 +148,7 @@ static void publish_view(void *arg)
     }
     pthread_mutex_unlock(&c->lock);
     if (!nodes && !c->closing)
-        oz_timer_set(oz_session_timers(c->session), &c->view_timer, oz_now() + 100 * OZ_MS, publish_view, c);
+        oz_session_later(c->session, &c->view_timer, OZ_RETRY_AFTER, publish_view, c);
 }
 
 static void on_viewed(void *arg)
@@ -156,12 +157,16 @@ static void on_viewed(void *arg)
 
     publish_view(c);
     find_master(c);
+    if (c->remains && oz_election_epoch(c->election)) /* once for all that left together */
+        oz_inbox_sweep(c->inbox);
+    c->remains = false;
 }
 
 static void on_waiting(void *arg, const char *former)
 {
     odezk_cluster *c = arg;
 
+    oz_warn("member", "waiting for the previous process with id %s to end (%s)", c->id, former);
     pthread_mutex_lock(&c->lock);
     snprintf(c->waits_for, sizeof c->waits_for, "%s", former);
     pthread_mutex_unlock(&c->lock);
@@ -187,7 +192,7 @@ static void on_mastership(void *arg, bool held, int64_t epoch, const char *reaso
     pthread_mutex_unlock(&c->lock);
     oz_emit(c, &(odezk_event){.type = ODEZK_EVENT_MASTERSHIP, .held = held, .epoch = epoch, .reason = reason});
     if (held)
-        oz_inbox_sweep(c->session, c->root);
+        oz_inbox_sweep(c->inbox);
 }
 
 /* From now on others can ask this node for a lock, so it may keep those that nobody wants. */

@@ -52,6 +52,14 @@ void oz_task_finish(struct oz_task *task, int error, const char *why)
     oz_task_unref(task);
 }
 
+/* Requests of a task would pile up in the session as long as it is cut off, and outlive the task's caller. */
+static bool may_run(const struct oz_task *task)
+{
+    const struct oz_session *session = task->cluster->session;
+
+    return oz_session_connected(session) || (task->offline && oz_session_id(session) != 0);
+}
+
 void oz_task_again(struct oz_task *task)
 {
     odezk_cluster *cluster = task->cluster;
@@ -59,7 +67,7 @@ void oz_task_again(struct oz_task *task)
     if (cluster->closing || oz_task_abandoned(task))
         oz_task_finish(task, cluster->refused ? cluster->refused : ODEZK_ECLOSED,
                        cluster->refused ? cluster->refusal : NULL);
-    else if (oz_session_id(cluster->session) != 0)
+    else if (may_run(task))
         task->run(task);
     else
         oz_list_append(&cluster->tasks, &task->link);
@@ -89,6 +97,27 @@ void oz_tasks_go(odezk_cluster *cluster, int error)
     }
 }
 
+/* Nobody waits for it any more: it does not wait for a connection either. */
+static void left(struct oz_msg *msg)
+{
+    struct oz_task *task = oz_container(msg, struct oz_task, left_msg);
+
+    if (!oz_list_empty(&task->link)) {
+        oz_list_remove(&task->link);
+        oz_task_finish(task, ODEZK_EUNREACHABLE, NULL);
+    }
+    oz_task_unref(task);
+}
+
+/* With the task's lock held. */
+static void abandon(struct oz_task *task)
+{
+    task->abandoned = true;
+    task->refs++;
+    task->left_msg.run = left;
+    oz_dispatch_post(task->cluster->dispatch, &task->left_msg);
+}
+
 static int await(struct oz_task *task, int timeout_ms)
 {
     struct timespec until = oz_deadline_in(timeout_ms * OZ_MS);
@@ -98,8 +127,8 @@ static int await(struct oz_task *task, int timeout_ms)
     while (!task->done && rc == 0)
         rc = pthread_cond_clockwait(&task->cond, &task->lock, CLOCK_MONOTONIC, &until);
     if (!task->done) {
-        task->abandoned = true;
-        rc = oz_fail(ODEZK_EUNREACHABLE, "no server answered within %d ms", timeout_ms);
+        abandon(task);
+        rc = oz_cluster_unreachable(task->cluster, timeout_ms);
     } else {
         rc = task->error ? oz_fail(task->error, "%s", task->why) : ODEZK_OK;
     }

@@ -170,6 +170,7 @@ static struct guarded *new_guarded(const odezk_write *writes, size_t count)
         copy_write(&g->items[i + 1], &writes[i], &text);
     g->count = count + 1;
     oz_task_init(&g->task, run, destroy);
+    g->task.offline = true; /* then it is known at once that nothing was written */
     return g;
 }
 
@@ -177,10 +178,8 @@ static int guarded_write(odezk_cluster *cluster, odezk_lock *lock, int64_t epoch
                          size_t count, int timeout_ms)
 {
     struct guarded *g;
-    int rc = oz_cluster_check_blocking(cluster);
+    int rc = check_writes(writes, count);
 
-    if (rc == ODEZK_OK)
-        rc = check_writes(writes, count);
     if (rc == ODEZK_OK)
         rc = oz_check_timeout(timeout_ms);
     if (rc != ODEZK_OK)
@@ -199,7 +198,7 @@ static int guarded_write(odezk_cluster *cluster, odezk_lock *lock, int64_t epoch
 
 int odezk_lock_write(odezk_cluster *cluster, odezk_lock *lock, const odezk_write *writes, size_t count, int timeout_ms)
 {
-    int rc = oz_cluster_check(cluster);
+    int rc = oz_cluster_check_blocking(cluster);
 
     if (rc != ODEZK_OK)
         return rc;
@@ -214,7 +213,7 @@ int odezk_lock_write(odezk_cluster *cluster, odezk_lock *lock, const odezk_write
 
 int odezk_master_write(odezk_cluster *cluster, int64_t epoch, const odezk_write *writes, size_t count, int timeout_ms)
 {
-    int rc = oz_cluster_check(cluster);
+    int rc = oz_cluster_check_blocking(cluster);
 
     if (rc != ODEZK_OK)
         return rc;

@@ -52,8 +52,7 @@ char *oz_config_path(const char *dir, const char *name)
     return oz_format("%s%s%s", dir, n > 0 && dir[n - 1] == '/' ? "" : "/", name);
 }
 
-/* `why` never quotes the value, so it can be shown for a secret too. */
-static int refuse(struct oz_buf *message, enum oz_setting_id id, const char *text, bool secret, const char *why)
+int oz_config_refuse(struct oz_buf *message, enum oz_setting_id id, const char *text, bool secret, const char *why)
 {
     const odezk_setting *s = &oz_settings[id];
     bool hidden = secret || s->secret || oz_text_looks_secret(text);
@@ -110,7 +109,7 @@ int oz_config_put(odezk_config *config, enum oz_setting_id id, const char *text,
         return ODEZK_ENOMEM;
     rc = oz_value_check(id, v.text, &v.number, why, sizeof why);
     if (rc == ODEZK_ECONFIG)
-        rc = refuse(message, id, v.text, origin->secret, why);
+        rc = oz_config_refuse(message, id, v.text, origin->secret, why);
     if (rc == ODEZK_OK)
         rc = describe_origin(&v, origin);
     if (rc == ODEZK_OK)

@@ -32,6 +32,10 @@ struct oz_origin {
 int oz_config_put(odezk_config *config, enum oz_setting_id id, const char *text, const struct oz_origin *origin,
                   struct oz_buf *message);
 
+/* Adds the sentence that refuses a value; `why` is "" or what is wrong with it, and quotes nothing of it. ODEZK_ECONFIG
+ * or ODEZK_ENOMEM. */
+int oz_config_refuse(struct oz_buf *message, enum oz_setting_id id, const char *text, bool secret, const char *why);
+
 /* The index, from 0, of the value of a CHOICE in its list in settings.def. */
 int oz_config_choice(const odezk_config *config, enum oz_setting_id id);
 

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define XML_NAME "ode-cluster.xml"
 #define OURS "clustering.zookeeper."
@@ -299,6 +300,44 @@ static void check_fit(struct load *l)
     oz_config_fit(l->config, unknown, tell_misfit, l);
 }
 
+/* NULL when it is a regular file that may be read or, a program, run. */
+static const char *fault_of_file(const char *path, int mode)
+{
+    struct stat st;
+
+    if (stat(path, &st) != 0 || (S_ISREG(st.st_mode) && access(path, mode) != 0))
+        return strerror(errno);
+    if (S_ISREG(st.st_mode))
+        return NULL;
+    return S_ISDIR(st.st_mode) ? "a directory" : "a pipe, socket or device";
+}
+
+static void check_file(struct load *l, enum oz_setting_id id)
+{
+    const struct oz_value *v = &l->config->values[id];
+    struct oz_buf message = {0};
+    const char *why;
+
+    if (!v->text || strcmp(v->text, OZ_AUTO) == 0)
+        return;
+    why = fault_of_file(v->text, id == OZ_CRASH_LEAVE_HELPER ? X_OK : R_OK);
+    if (why && oz_config_refuse(&message, id, v->text, v->secret, why) == ODEZK_ENOMEM)
+        l->rc = ODEZK_ENOMEM;
+    else if (why)
+        oz_problem(l->problems, v->file, v->line, "%s", oz_buf_str(&message));
+    oz_buf_free(&message);
+}
+
+/* Whoever uses the settings opens these, and should not be the first to find out that it cannot. */
+static void check_named_files(struct load *l)
+{
+    enum oz_setting_id id;
+
+    for (id = 0; id < OZ_SETTING_COUNT; id++)
+        if (oz_rules[id].kind == OZ_KIND_FILE && !(l->bad & BIT(id)))
+            check_file(l, id);
+}
+
 static void load_files(struct load *l)
 {
     open_directory(l);
@@ -311,6 +350,8 @@ static void load_files(struct load *l)
         apply_properties(l);
     if (l->rc == ODEZK_OK)
         check_fit(l);
+    if (l->rc == ODEZK_OK)
+        check_named_files(l);
     oz_problems_sort(l->problems, l->xml_path);
 }
 

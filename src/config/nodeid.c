@@ -186,6 +186,11 @@ int oz_node_id(const odezk_config *config, char id[OZ_NODE_ID_SIZE])
     rc = make_id(host, made);
     if (rc == ODEZK_OK && config->dir)
         rc = settle(config->dir, host, made);
+    else if (rc == ODEZK_OK)
+        oz_warn("config",
+                "without a configuration directory nothing keeps the node id %s: after a restart this node "
+                "will have another id, unless node-id is set",
+                made);
     if (rc == ODEZK_OK)
         memcpy(id, made, strlen(made) + 1);
     return rc;

@@ -75,6 +75,8 @@ static const char *check_port(const struct part *part, uint16_t *port)
     }
     if (value == 0)
         return "the port is 0";
+    if (part->port_length > 5 && part->port[0] == '0')
+        return "the port has more than five digits";
     if (value > UINT16_MAX)
         return "the port is above 65535";
     *port = (uint16_t)value;

@@ -42,7 +42,7 @@ static void network_deadline(void *arg)
     char why[192];
 
     oz_locks_lock(locks);
-    snprintf(why, sizeof why, "no server answered within %d ms%s%s", locks->operation_ms, trouble ? ": " : "",
+    snprintf(why, sizeof why, "no ZooKeeper server answered within %d ms%s%s", locks->operation_ms, trouble ? ": " : "",
              trouble ? trouble : "");
     finish(request, ODEZK_EUNREACHABLE, NULL, why);
     oz_entry_step(e);

@@ -188,12 +188,6 @@ static void former_changed(void *owner)
     ask_former(m);
 }
 
-static void tell_waiting(struct oz_membership *m)
-{
-    oz_info("member", "waiting for the previous process with id %s to end (%s)", m->id, m->former_text);
-    m->options.waiting(m->options.arg, m->former_text);
-}
-
 /* How many writes of its znode, which a node makes six times per session timeout, prove that the process is alive. One
  * may have been under way when it died, so it takes two; but only one if the process is still there when the write has
  * come. Without any, it may just be about to end: a restart does not always wait for that. */
@@ -237,7 +231,7 @@ static void former_read(void *owner, const struct oz_reply *reply)
     if (m->former_written && reply->stat.mzxid != m->former_written)
         m->former_writes++;
     else if (!m->former_written)
-        tell_waiting(m);
+        m->options.waiting(m->options.arg, m->former_text);
     m->former_written = reply->stat.mzxid;
     if (m->former_writes >= writes_of_the_living(process))
         refuse_duplicate(m);

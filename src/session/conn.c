@@ -6,6 +6,7 @@
 #include "base/thread.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -189,11 +190,35 @@ static void open_conn(struct oz_session *s, const char *hosts)
     oz_silence_connecting(s);
 }
 
+static void note_trouble(struct oz_session *s, const char *hosts, const char *why)
+{
+    char *tried = hosts ? oz_strdup(hosts) : NULL;
+
+    pthread_mutex_lock(&s->trouble_lock);
+    snprintf(s->trouble, sizeof s->trouble, "%s", why);
+    free(s->tried);
+    s->tried = tried;
+    pthread_mutex_unlock(&s->trouble_lock);
+}
+
+/* A server that could be asked says more than a name that could not be looked up. */
+void oz_session_trouble(struct oz_session *s, char *text, size_t size)
+{
+    *text = '\0';
+    pthread_mutex_lock(&s->trouble_lock);
+    if (s->tried)
+        oz_log_trouble(s->tried, text, size);
+    if (!*text)
+        snprintf(text, size, "%s", s->trouble);
+    pthread_mutex_unlock(&s->trouble_lock);
+}
+
 static void resolved(void *arg, const char *hosts, const char *why)
 {
     struct oz_session *s = arg;
 
     s->resolver = NULL;
+    note_trouble(s, hosts, why);
     if (s->connected || s->closing)
         return;
     if (*why)

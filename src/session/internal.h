@@ -62,6 +62,9 @@ struct oz_session {
     int conns;            /* with those that are still being closed */
     struct oz_resolver *resolver;
     struct oz_timer resolve_timer;
+    pthread_mutex_t trouble_lock; /* guards what follows, for oz_session_trouble() */
+    char trouble[256];            /* why no names could be looked up, */
+    char *tried;                  /* or the addresses that were found; may be NULL */
 
     /* request.c, watch.c */
     struct oz_list parked; /* requests that wait for a connection, or for others to be answered; in order */

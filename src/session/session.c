@@ -20,6 +20,7 @@ struct oz_session *oz_session_new(const struct oz_session_options *options)
 
     if (!s)
         return NULL;
+    pthread_mutex_init(&s->trouble_lock, NULL);
     s->options = *options;
     s->options.config = NULL; /* not kept: what is needed is copied */
     s->dispatch = options->dispatch;
@@ -48,6 +49,8 @@ void oz_session_free(struct oz_session *s)
     if (!s)
         return;
     oz_map_free(&s->watches);
+    pthread_mutex_destroy(&s->trouble_lock);
+    free(s->tried);
     free(s->servers);
     free(s->auth);
     free(s->root);

@@ -74,6 +74,8 @@ int oz_session_timeout(const struct oz_session *s); /* milliseconds, as negotiat
 /* What another process needs to resume the session once this one is dead; and where: numeric addresses and chroot. */
 const struct oz_identity *oz_session_identity(const struct oz_session *s);
 const char *oz_session_hosts(const struct oz_session *s); /* "" when there is no session */
+/* Why there has been no connection so far: a sentence, or "" when nothing is known. Any thread. */
+void oz_session_trouble(struct oz_session *s, char *text, size_t size);
 /* When the lease lapses, in nanoseconds of oz_now(). Any thread. Read it before what it guards: the guard is cleared
  * before the lease is ever prolonged past a lapse. */
 int64_t oz_session_lease_end(const struct oz_session *s);

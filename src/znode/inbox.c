@@ -1,6 +1,5 @@
 #include "znode/inbox.h"
 
-#include "base/clock.h"
 #include "base/mem.h"
 #include "znode/paths.h"
 #include "znode/tree.h"
@@ -21,6 +20,10 @@ struct oz_inbox {
     struct oz_op *op;
     struct oz_timer retry;
     bool again; /* something changed while a list was under way */
+
+    struct oz_op *sweep;  /* the list that a sweep waits for */
+    bool sweep_again;     /* another sweep was asked for meanwhile */
+    struct oz_map places; /* the inboxes that there were when it began */
 };
 
 struct oz_inbox *oz_inbox_new(struct oz_session *s, const char *root, void (*read)(void *owner),
@@ -54,12 +57,6 @@ static void changed(void *owner)
         list(inbox);
 }
 
-static void ignore(void *owner, const struct oz_reply *reply)
-{
-    (void)owner;
-    (void)reply;
-}
-
 /* Out of memory, nothing is done: whoever asked will ask again. An entry is removed behind the delete of the lock that
  * it asked for, which is bulk: whoever asked takes its end for the answer, and looks at the lock. */
 static void finish_entry(struct oz_inbox *inbox, const char *name, char *answer)
@@ -69,7 +66,7 @@ static void finish_entry(struct oz_inbox *inbox, const char *name, char *answer)
 
     if (path && answer) {
         set.len = strlen(answer);
-        oz_submit(inbox->session, &set, ignore, NULL);
+        oz_submit(inbox->session, &set, oz_ignore_reply, NULL);
     } else if (path) {
         oz_erase_bulk(inbox->session, path);
     }
@@ -81,7 +78,7 @@ static void create(struct oz_inbox *inbox, bool parent);
 
 static void list_later(struct oz_inbox *inbox)
 {
-    oz_timer_set(oz_session_timers(inbox->session), &inbox->retry, oz_now() + 100 * OZ_MS, list, inbox);
+    oz_session_later(inbox->session, &inbox->retry, OZ_RETRY_AFTER, list, inbox);
 }
 
 static void created(void *owner, const struct oz_reply *reply)
@@ -169,7 +166,7 @@ static void open_dir(void *arg)
     if (inbox->dir)
         create(inbox, false);
     else
-        oz_timer_set(oz_session_timers(inbox->session), &inbox->retry, oz_now() + 100 * OZ_MS, open_dir, inbox);
+        oz_session_later(inbox->session, &inbox->retry, OZ_RETRY_AFTER, open_dir, inbox);
 }
 
 /* Forgets it, without the network. */
@@ -203,29 +200,54 @@ void oz_inbox_remove(struct oz_inbox *inbox)
     reset(inbox);
 }
 
-void oz_inbox_free(struct oz_inbox *inbox)
-{
-    if (!inbox)
-        return;
-    free(inbox->dir);
-    free(inbox->root);
-    free(inbox);
-}
-
 /* ---- what dead nodes left ---- */
 
-struct dead {
-    struct oz_session *session;
-    char *dir;    /* the inbox */
-    char *member; /* whose it was */
+/* An inbox that is there, while a sweep finds out whose. */
+struct place {
+    struct oz_map_node node;
+    char name[];
 };
 
-static void free_dead(struct dead *dead)
+/* There may be hundreds of inboxes, so nothing of this may be ahead of the lease writes. */
+static struct oz_op *submit_bulk(struct oz_inbox *inbox, enum oz_verb verb, const char *path, oz_op_cb cb, void *owner)
 {
-    free(dead->dir);
-    free(dead->member);
-    free(dead);
+    struct oz_request request = {.verb = verb, .path = path, .bulk = true, .retry = true};
+
+    return path ? oz_submit(inbox->session, &request, cb, owner) : NULL;
 }
+
+static void add_place(struct oz_inbox *inbox, const char *name)
+{
+    struct place *place = oz_alloc(sizeof *place + strlen(name) + 1);
+
+    if (!place)
+        return;
+    strcpy(place->name, name);
+    if (oz_map_put(&inbox->places, &place->node, place->name) != 0)
+        free(place);
+}
+
+static void remove_place(struct oz_inbox *inbox, struct oz_map_node *node)
+{
+    oz_map_remove(&inbox->places, node);
+    free(oz_container(node, struct place, node));
+}
+
+static void clear_places(struct oz_inbox *inbox)
+{
+    struct oz_map_node *node;
+    size_t i;
+
+    for (i = 0; i < inbox->places.size; i++)
+        while ((node = inbox->places.slots[i]) != NULL)
+            remove_place(inbox, node);
+    oz_map_free(&inbox->places);
+}
+
+struct dead {
+    struct oz_inbox *inbox;
+    char dir[];
+};
 
 /* The entries are ephemeral znodes of others, which may still wait: when theirs is gone they look again. */
 static void emptied(void *owner, const struct oz_reply *reply)
@@ -236,68 +258,92 @@ static void emptied(void *owner, const struct oz_reply *reply)
     for (i = 0; reply->rc == OZ_OK && i < reply->count; i++) {
         char *path = oz_format("%s/%s", dead->dir, reply->names[i]);
 
-        if (path)
-            oz_erase(dead->session, path);
+        submit_bulk(dead->inbox, OZ_DELETE, path, oz_ignore_reply, NULL);
         free(path);
     }
     if (reply->rc == OZ_OK)
-        oz_erase(dead->session, dead->dir);
-    free_dead(dead);
+        submit_bulk(dead->inbox, OZ_DELETE, dead->dir, oz_ignore_reply, NULL);
+    free(dead);
 }
 
-static void looked_for(void *owner, const struct oz_reply *reply)
+static void remove_dead(struct oz_inbox *inbox, const char *name)
 {
-    struct dead *dead = owner;
-    struct oz_request request = {.verb = OZ_CHILDREN, .path = dead->dir, .retry = true};
+    char *dir = oz_path_inbox(inbox->root, name);
+    struct dead *dead = dir ? oz_alloc(sizeof *dead + strlen(dir) + 1) : NULL;
 
-    if (reply->rc != OZ_NONODE || !oz_submit(dead->session, &request, emptied, dead))
-        free_dead(dead);
+    if (dead) {
+        dead->inbox = inbox;
+        strcpy(dead->dir, dir);
+        if (!submit_bulk(inbox, OZ_CHILDREN, dead->dir, emptied, dead))
+            free(dead);
+    }
+    free(dir);
 }
 
-/* A member creates its inbox after its own znode: an inbox whose member znode is gone afterwards is a dead one's. Out
- * of memory, it is left to the next sweep. */
-static void look_for(struct oz_session *s, const char *root, const char *name)
+static void end_sweep(struct oz_inbox *inbox)
 {
-    struct dead *dead = oz_alloc(sizeof *dead);
-    struct oz_request request = {.verb = OZ_STAT, .retry = true};
-
-    if (!dead)
-        return;
-    dead->session = s;
-    dead->dir = oz_path_inbox(root, name);
-    dead->member = oz_path_member(root, name);
-    request.path = dead->member;
-    if (!dead->dir || !dead->member || !oz_submit(s, &request, looked_for, dead))
-        free_dead(dead);
+    clear_places(inbox);
+    inbox->sweep = NULL;
+    if (inbox->sweep_again)
+        oz_inbox_sweep(inbox);
 }
 
-struct sweep {
-    struct oz_session *session;
-    char root[];
-};
+/* A member creates its inbox after its own znode: an inbox whose member znode is gone afterwards is a dead one's. */
+static void compared(void *owner, const struct oz_reply *reply)
+{
+    struct oz_inbox *inbox = owner;
+    struct oz_map_node *node;
+    size_t i;
+
+    for (i = 0; reply->rc == OZ_OK && i < reply->count; i++) {
+        node = oz_map_find(&inbox->places, reply->names[i]);
+        if (node)
+            remove_place(inbox, node);
+    }
+    if (reply->rc == OZ_OK || reply->rc == OZ_NONODE)
+        oz_map_each(&inbox->places, i, node)
+            remove_dead(inbox, node->key);
+    end_sweep(inbox);
+}
 
 static void swept(void *owner, const struct oz_reply *reply)
 {
-    struct sweep *sweep = owner;
+    struct oz_inbox *inbox = owner;
+    char *path = oz_path_members(inbox->root);
     size_t i;
 
+    inbox->sweep = NULL;
     for (i = 0; reply->rc == OZ_OK && i < reply->count; i++)
-        look_for(sweep->session, sweep->root, reply->names[i]);
-    free(sweep);
+        add_place(inbox, reply->names[i]);
+    if (inbox->places.count)
+        inbox->sweep = submit_bulk(inbox, OZ_CHILDREN, path, compared, inbox);
+    if (!inbox->sweep)
+        end_sweep(inbox);
+    free(path);
 }
 
-void oz_inbox_sweep(struct oz_session *s, const char *root)
+/* What finds no memory is left to the next sweep. */
+void oz_inbox_sweep(struct oz_inbox *inbox)
 {
-    struct sweep *sweep = oz_alloc(sizeof *sweep + strlen(root) + 1);
-    char *path = oz_path_inboxes(root);
-    struct oz_request request = {.verb = OZ_CHILDREN, .path = path, .retry = true};
+    char *path;
 
-    if (sweep && path) {
-        sweep->session = s;
-        memcpy(sweep->root, root, strlen(root));
-        if (oz_submit(s, &request, swept, sweep))
-            sweep = NULL;
+    if (inbox->sweep) {
+        inbox->sweep_again = true;
+        return;
     }
-    free(sweep);
+    inbox->sweep_again = false;
+    path = oz_path_inboxes(inbox->root);
+    inbox->sweep = submit_bulk(inbox, OZ_CHILDREN, path, swept, inbox);
     free(path);
+}
+
+void oz_inbox_free(struct oz_inbox *inbox)
+{
+    if (!inbox)
+        return;
+    oz_op_detach(inbox->sweep);
+    clear_places(inbox);
+    free(inbox->dir);
+    free(inbox->root);
+    free(inbox);
 }

@@ -27,7 +27,7 @@ void oz_inbox_look(struct oz_inbox *inbox);
 void oz_inbox_remove(struct oz_inbox *inbox);
 void oz_inbox_free(struct oz_inbox *inbox);
 
-/* Removes the inboxes whose members are gone. */
-void oz_inbox_sweep(struct oz_session *s, const char *root);
+/* Removes the inboxes whose members are gone, whoever's they are. */
+void oz_inbox_sweep(struct oz_inbox *inbox);
 
 #endif

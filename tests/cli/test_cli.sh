@@ -36,6 +36,12 @@ test_usage() {
     usage_mistake 'check, show or keys is needed' config
     usage_mistake "found 'list', allowed is check, show or keys" config list
     usage_mistake 'one directory at most' config check a b
+    usage_mistake "--config: found ''" status --config ''
+    usage_mistake "--config: found ''" --config '' config check
+    usage_mistake "found '', allowed is a directory" config check ''
+    usage_mistake "exclude each other" config check --config /nonexistent .
+    usage_mistake "found '', allowed is a node's id" resign ''
+    usage_mistake "found 'a/b', allowed is a node's id" resign a/b
     usage_mistake "--servers: found '2', allowed is 1 or 3" sandbox --servers 2
     usage_mistake "--tick: found 'x'" sandbox --tick x
     usage_mistake 'of the common options only' sandbox --cluster c
@@ -99,7 +105,29 @@ test_config() {
         config check --json "$tmp/bad"
     expect 0 '^\{"ok":true,"problems":\[\]\}$' '' 'check --json' config check --json "$tmp/good"
 
+    # What fits alone, but not together with an option.
+    write_xml lag <<-XML
+	<ode-cluster><lease-lag>2500</lease-lag></ode-cluster>
+	XML
+    expect 0 '^ok$' '' 'check: settings that fit' config check "$tmp/lag"
+    expect 2 '' 'lease-lag: found .2500.*session-timeout \(1000\)' 'check: settings that do not fit with an option' \
+        config check "$tmp/lag" --session-timeout 1000
+    expect 2 '"ok":false,"problems":\[\{"file":"","line":0,"message":".*lease-lag' '' \
+        'check --json: settings that do not fit with an option' config check --json "$tmp/lag" --session-timeout 1000
+    expect 2 '^\{"ok":false,"problems":\[\{"file":"","line":0,"message":"servers: found .*\}\]\}$' '' \
+        'check --json with a mistake on the command line' config check --json --servers x:99999
+    write_xml files <<-XML
+	<ode-cluster>
+	    <log4c-file>nolog4c</log4c-file>
+	</ode-cluster>
+	XML
+    expect 2 '' 'ode-cluster.xml:2: log4c-file: found .*No such file' 'check: a file that is not there' \
+        config check "$tmp/files"
+    echo garbage >"$tmp/files/nolog4c"
+    expect 2 '' 'not a valid log4c configuration' 'check: a file that is something else' config check "$tmp/files"
+
     expect 0 '^cluster +default +\(default\)' '' 'show the defaults' config show
+    ODEZK_CONFIG= expect 0 '^cluster +default +\(default\)' '' 'an empty $ODEZK_CONFIG is none' config show
     expect 0 '"cluster":\{"value":"from-file","source":".*ode-cluster.xml:2"\}' '' \
         'show --json: a string and its source' config show --json "$tmp/good"
     grep -q '"session-timeout":{"value":7000,' "$tmp/out"
@@ -265,7 +293,25 @@ test_unreachable() {
         run "$first" --servers "$servers" --connect-timeout 300 "$@"
         [ "$code" -eq 3 ] && [ "$(wc -l <"$tmp/err")" -eq 1 ] && grep -q "^odezk: $first: " "$tmp/err"
         ok $? "no server: odezk $command"
+        grep -q " no ZooKeeper server answered within 300 ms: $servers: Connection refused\$" "$tmp/err"
+        ok $? "no server: odezk $command reports why"
     done
+}
+
+# What cannot work is found out before servers are looked for.
+test_checked_first() {
+    local from=$SECONDS
+    for command in "exec --lock= -- true" 'exec --space a/b --lock k -- true' 'locks --space a/b' \
+        'locks release --token 1 --yes --space a/b k'; do
+        # shellcheck disable=SC2086
+        set -- $command
+        local first=$1
+        shift
+        expect 2 '' "^odezk: $first: .*(key|space)" "checked first: $command" \
+            "$first" --servers 127.0.0.1:1 --connect-timeout 60000 "$@"
+    done
+    [ $((SECONDS - from)) -lt 30 ]
+    ok $? 'all that needs no server'
 }
 
 test_usage
@@ -277,4 +323,5 @@ test_sandbox_three
 test_sandbox_command
 test_sandbox_input
 test_unreachable
+test_checked_first
 finish

@@ -76,6 +76,8 @@ test_members() {
     run node --id n1 "${common[@]}"
     [ "$code" -eq 1 ] && grep -q "^odezk: node: .*n1.*pid $n1" "$tmp/err"
     ok $? 'a second node with a living id is refused'
+    grep -q ' WARN .*refused: ' "$tmp/err"
+    ok $? 'which is a warning in the log'
 
     expect 1 '' '^odezk: resign: ' 'resign: no such node' resign n9 "${common[@]}"
     expect 1 '' '^odezk: resign: ' 'resign: not master' resign n2 "${common[@]}"
@@ -191,6 +193,40 @@ test_late_servers() {
     ok $? "a node ends within a second when no server answers ($took ms)"
 }
 
+# Its main thread gets no processor for longer than a leave may take.
+test_late_thread() {
+    local late=$PWD/tests/cli/.libs/late.so
+    # Sanitizers want to be loaded first.
+    if [ ! -e "$late" ] || grep -Eq '__(asan|tsan)_init' "$(dirname "$odezk")/.libs/odezk"; then
+        echo '# no late thread'
+        return
+    fi
+    for command in node watch; do
+        LD_PRELOAD=$late start "late-$command" "$command" --json
+        sees "late-$command" '"state":"connected"'
+        end TERM "$pid"
+        [ "$code" -eq 0 ] && tail -1 "$tmp/late-$command" | grep -q '"state":"closed"' &&
+            ! grep -q 'standard output' "$tmp/late-$command.err"
+        ok $? "a late thread of $command writes all"
+    done
+}
+
+test_warnings() {
+    start unnamed node
+    sees unnamed.err 'WARN .* after a restart this node will have another id'
+    ok $? 'a node whose id nothing keeps'
+    end TERM "$pid"
+    mkdir -p "$tmp/slow"
+    echo '<ode-cluster><crash-leave>false</crash-leave></ode-cluster>' >"$tmp/slow/ode-cluster.xml"
+    start killed node --id again --config "$tmp/slow"
+    sees killed ' ready '
+    end KILL "$pid"
+    start again node --id again --config "$tmp/slow"
+    sees again ' ready ' && [ "$(grep -c 'WARN .*waiting for the previous process with id again' "$tmp/again.err")" -eq 1 ]
+    ok $? 'a node that waits for the previous process with its id says so, once'
+    end TERM "$pid"
+}
+
 if [ -z "${ZK_PIDS:-}" ]; then
     trap - EXIT
     rm -rf "$tmp"
@@ -201,4 +237,6 @@ test_members
 test_exec
 test_chroot
 test_late_servers
+test_late_thread
+test_warnings
 finish

@@ -18,7 +18,7 @@ tests_unit_test_log_LDADD = libcore.la $(CUNIT_LIBS)
 
 # ---- the session, the recipes and the cluster on a scripted ensemble (fake_zk.h), mostly on virtual time ----
 
-check_LTLIBRARIES = tests/unit/libworld.la
+check_LTLIBRARIES += tests/unit/libworld.la
 tests_unit_libworld_la_SOURCES = \
 	tests/unit/check.c tests/unit/check.h tests/unit/fake_zk.h \
 	tests/unit/fake/control.c tests/unit/fake/internal.h tests/unit/fake/link.c tests/unit/fake/port.c \

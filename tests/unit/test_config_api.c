@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static void test_arguments(void)
@@ -210,6 +211,9 @@ static void test_relative_directory(void)
                                             "ode-axis2.clustering.zookeeper.log4c-file=${org.apache.ode.configDir}/x\n"
                                             "ode-axis2.clustering.zookeeper.crash-leave-helper=y\n"
                                             "ode-axis2.clustering.zookeeper.cluster=c");
+    test_write_text("x", "");
+    test_write_text("y", "");
+    CU_ASSERT_EQUAL_FATAL(chmod(test_path("y"), 0755), 0);
     CU_ASSERT_EQUAL_FATAL(chdir(test_path("..")), 0);
     CU_ASSERT_EQUAL_FATAL(odezk_config_load(name, &config, NULL), ODEZK_OK);
     CU_ASSERT_EQUAL(oz_node_id(config, id), ODEZK_OK);

@@ -471,10 +471,13 @@ static void test_dialects(void)
 /* What stands for Java's system properties. */
 static void test_system_references(void)
 {
-    char cwd[PATH_MAX], expected[2 * PATH_MAX];
+    char before[PATH_MAX], cwd[PATH_MAX], expected[2 * PATH_MAX];
     odezk_config *config = NULL;
 
+    CU_ASSERT_PTR_NOT_NULL_FATAL(getcwd(before, sizeof before));
+    CU_ASSERT_EQUAL_FATAL(chdir(test_dir()), 0);
     CU_ASSERT_PTR_NOT_NULL_FATAL(getcwd(cwd, sizeof cwd));
+    test_write_text("x", "");
     write_files(NULL, K "log4c-file=${user.dir}/${file.separator}x\n" K "cluster=${user.name}\n" K "base=${user.home}");
     CU_ASSERT_EQUAL_FATAL(odezk_config_load(test_dir(), &config, NULL), ODEZK_OK);
     snprintf(expected, sizeof expected, "%s//x", cwd);
@@ -482,6 +485,34 @@ static void test_system_references(void)
     CU_ASSERT(odezk_config_get(config, "cluster")[0] != '\0');
     CU_ASSERT_EQUAL(odezk_config_get(config, "base")[0], '/');
     odezk_config_free(config);
+    CU_ASSERT_EQUAL(chdir(before), 0);
+    test_clear();
+}
+
+/* Whoever uses the settings would refuse these, without saying where they come from. */
+static void test_named_files(void)
+{
+    char *text;
+
+    test_write_text("l", "");
+    write_files(NULL, K "log4c-file=l\n" K "crash-leave-helper=/bin/sh");
+    text = test_load();
+    test_same("files that are there", text, "");
+    free(text);
+
+    write_files(NULL, "\n" K "log4c-file=nolog4c\n" K "crash-leave-helper=l");
+    text = test_load();
+    CU_ASSERT_PTR_NOT_NULL(strstr(text, P ":2: log4c-file: found '"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(text, "/nolog4c' (No such file or directory), allowed: a readable file, "));
+    CU_ASSERT_PTR_NOT_NULL(strstr(text, P ":3: crash-leave-helper: found '"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(text, "/l' (Permission denied), allowed: an executable file, "));
+    free(text);
+
+    write_files(NULL, K "log4c-file=.\n" K "crash-leave-helper=/dev/null");
+    text = test_load();
+    CU_ASSERT_PTR_NOT_NULL(strstr(text, "/.' (a directory), allowed: "));
+    CU_ASSERT_PTR_NOT_NULL(strstr(text, "'/dev/null' (a pipe, socket or device), allowed: "));
+    free(text);
     test_clear();
 }
 
@@ -509,5 +540,6 @@ CU_TestInfo test_files[] = {{"mistakes", test_mistakes},
                             {"values and their sources", test_sources},
                             {"the two properties files", test_dialects},
                             {"system references", test_system_references},
+                            {"named files", test_named_files},
                             {"masks", test_masks},
                             CU_TEST_INFO_NULL};

@@ -262,6 +262,7 @@ static void write_full(const char *more_xml, const char *more_properties)
 {
     char text[2048];
 
+    test_write_text("l", "");
     snprintf(text, sizeof text, full_xml, more_xml);
     test_write_text("other.xml", text);
     snprintf(text, sizeof text, full_properties, more_properties);

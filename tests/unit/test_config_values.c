@@ -33,7 +33,7 @@ static const struct allowed {
     {"crash-leave", "true or false"},
     {"auth", "digest:USER:PASSWORD, or nothing"},
     {"log-level", "error, warn, info or debug"},
-    {"log4c-file", "a file, absolute or relative to the configuration directory, or auto"},
+    {"log4c-file", "a readable file, absolute or relative to the configuration directory, or auto"},
 };
 
 static const struct bad {
@@ -53,6 +53,7 @@ static const struct bad {
     {"servers", "a:0", "'a:0' (server 1: the port is 0)"},
     {"servers", "a:00", "'a:00' (server 1: the port is 0)"},
     {"servers", "b,a:65536", "'b,a:65536' (server 2: the port is above 65535)"},
+    {"servers", "a:027822", "'a:027822' (server 1: the port has more than five digits)"},
     {"servers", "a:99999", "'a:99999' (server 1: the port is above 65535)"},
     {"servers", "a:4294967297", "'a:4294967297' (server 1: the port is above 65535)"},
     {"servers", "a:-1", "'a:-1' (server 1: the port is not a number)"},
@@ -237,7 +238,7 @@ static const struct good {
     {"auth", "", "", -1},
     {"auth", "digest:u:p:q r", "digest:u:p:q r", -1},
     {"log-level", "debug", "debug", -1},
-    {"log4c-file", "../x y", "../x y", -1},
+    {"log4c-file", "./x y", "./x y", -1},
 };
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
@@ -276,6 +277,7 @@ static void test_good_values(void)
     odezk_config *config;
     size_t i;
 
+    test_write_text("x y", "");
     for (i = 0; i < COUNT(good); i++) {
         CU_ASSERT_EQUAL_FATAL(odezk_config_new(&config), ODEZK_OK);
         CU_ASSERT_EQUAL(odezk_config_set(config, good[i].name, good[i].value, NULL), ODEZK_OK);

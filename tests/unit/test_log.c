@@ -436,6 +436,26 @@ static void client_lines_are_read(void)
     CU_ASSERT_EQUAL(r.lines, (long)(sizeof table / sizeof table[0]));
 }
 
+/* Of a client's own servers only, as the program may have others. */
+static void trouble_is_kept(void)
+{
+    char text[128] = "x";
+
+    oz_log_trouble("127.0.0.1:1,::1:2/chroot", text, sizeof text);
+    CU_ASSERT_STRING_EQUAL(text, "");
+    oz_log_zookeeper(ZK_PREFIX "ZOO_ERROR@check_events@1: Socket 127.0.0.1:1 zk retcode=-4, errno=111(Connection "
+                               "refused): server refused to accept the client");
+    oz_log_zookeeper(ZK_PREFIX "ZOO_WARN@f@1: Delaying connection after exhaustively trying all servers [::1:2]");
+    oz_log_trouble("127.0.0.1:1,::1:2/chroot", text, sizeof text);
+    CU_ASSERT_STRING_EQUAL(text, "127.0.0.1:1: Connection refused");
+    oz_log_trouble("127.0.0.1:11,127.0.0.2:1", text, sizeof text);
+    CU_ASSERT_STRING_EQUAL(text, "");
+    oz_log_zookeeper(ZK_PREFIX "ZOO_ERROR@check_events@1: Socket [::1]:2 zk retcode=-4, errno=112(Host is down): "
+                               "failed while receiving a server response");
+    oz_log_trouble("127.0.0.1:1,::1:2/chroot", text, sizeof text);
+    CU_ASSERT_STRING_EQUAL(text, "[::1]:2: it closed the connection");
+}
+
 static void repeated_client_lines_are_counted(void)
 {
     static struct receiver r;
@@ -808,6 +828,7 @@ int main(int argc, char **argv)
         {"lines are single and bounded", lines_are_single_and_bounded},
         {"levels are filtered", levels_are_filtered},
         {"client lines are read", client_lines_are_read},
+        {"trouble is kept", trouble_is_kept},
         {"repeated client lines are counted", repeated_client_lines_are_counted},
         {"many different client lines", many_different_client_lines},
         {"a child never hangs", a_child_never_hangs},

@@ -376,7 +376,7 @@ static void test_duplicate_here(void)
 }
 
 /* Its process is dead: its session is waited for. */
-static void test_former_life_here(void)
+static void test_previous_process_here(void)
 {
     char data[1000];
     struct world_node *a;
@@ -443,7 +443,7 @@ static void test_duplicate_unread(void)
 }
 
 /* Two lives before us: the oldest is the live one, then the next. */
-static void test_two_former_lives(void)
+static void test_two_previous_processes(void)
 {
     struct world_node *a;
     int64_t first, second;
@@ -556,10 +556,10 @@ int main(int argc, char **argv)
         {"whether a process is about to end", test_ends},
         {"a container with a foreign /proc", test_foreign_proc},
         {"a duplicate on this machine", test_duplicate_here},
-        {"a former life on this machine", test_former_life_here},
+        {"a previous process on this machine", test_previous_process_here},
         {"a duplicate elsewhere", test_duplicate_elsewhere},
         {"a duplicate that cannot be read", test_duplicate_unread},
-        {"two former lives", test_two_former_lives},
+        {"two previous processes", test_two_previous_processes},
         {"closed, and no server heard of it", test_closed_unheard},
         {"an own former session", test_own_former_session},
         {"every fault at every request", test_faults},

@@ -747,14 +747,18 @@ static void make_remains(void)
 
 static bool sweep(void)
 {
-    oz_inbox_sweep(r.s, "/ode/x");
+    inbox = NULL;
+    while (!inbox)
+        inbox = oz_inbox_new(r.s, "/ode/x", on_read, on_request, NULL);
+    oz_inbox_sweep(inbox);
     return true;
 }
 
 static void verify_swept(void)
 {
-    oz_inbox_sweep(r.s, "/ode/x"); /* what found no memory is left to the next one */
+    oz_inbox_sweep(inbox); /* what found no memory is left to the next one */
     rig_pass(&r, 2000);
+    oz_inbox_free(inbox);
     if (same_session() && fake_below("/ode/x/inbox") != 2)
         world_fail("%d znodes are left instead of 2", fake_below("/ode/x/inbox"));
     if (!fake_exists("/ode/x/inbox/alive#0000000001/resign"))
@@ -768,6 +772,37 @@ static void test_sweep(void)
     is_done = at_once;
     verify = verify_swept;
     torture("sweep");
+}
+
+/* However often it is asked for while one is under way, there is one more. */
+static void test_sweep_of_many(void)
+{
+    int64_t other;
+    char path[100];
+    long before;
+    int i;
+
+    world_begin(1);
+    rig_open(&r, 1);
+    other = fake_foreign_session();
+    for (i = 0; i < 300; i++) {
+        snprintf(path, sizeof path, "/ode/x/inbox/dead#%010d", i);
+        fake_create(path, "", 0);
+        snprintf(path, sizeof path, "/ode/x/inbox/alive#%010d", 300 + i);
+        fake_create(path, "", 0);
+        snprintf(path, sizeof path, "/ode/x/members/alive#%010d", 300 + i);
+        fake_create(path, "", other);
+    }
+    before = fake_requests();
+    sweep();
+    for (i = 0; i < 300; i++)
+        oz_inbox_sweep(inbox);
+    rig_pass(&r, 2000);
+    CU_ASSERT_EQUAL(fake_count("/ode/x/inbox"), 300);
+    CU_ASSERT_TRUE(fake_requests() - before < 1500);
+    oz_inbox_free(inbox);
+    rig_close(&r);
+    world_end();
 }
 
 int main(int argc, char **argv)
@@ -792,6 +827,7 @@ int main(int argc, char **argv)
         {"an inbox hears all", test_inbox_hears_all},
         {"an inbox under every fault", test_inbox_torture},
         {"sweeping inboxes under every fault", test_sweep},
+        {"sweeping many inboxes", test_sweep_of_many},
     };
     int rc;
 
