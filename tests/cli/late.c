@@ -13,7 +13,8 @@ int poll(struct pollfd *fds, nfds_t count, int timeout)
     *(void **)&next = dlsym(RTLD_NEXT, "poll");
     int ready = next(fds, count, timeout);
 
-    if (gettid() == getpid() && timeout >= 0 && timeout <= LEAVE_MS && ready > 0)
+    /* Not while it waits to write: then it would write all that came meanwhile, and notice nothing. */
+    if (gettid() == getpid() && count == 3 && !fds[2].events && timeout >= 0 && timeout <= LEAVE_MS && ready > 0)
         nanosleep(&(struct timespec){1, 0}, NULL);
     return ready;
 }
