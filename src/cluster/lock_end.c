@@ -58,7 +58,7 @@ static void look(void *arg);
 
 static void look_again(struct ending *e)
 {
-    oz_timer_set(oz_session_timers(e->task.cluster->session), &e->timer, oz_now() + OZ_POLL_AFTER, look, e);
+    oz_session_later(e->task.cluster->session, &e->timer, OZ_POLL_AFTER, look, e);
 }
 
 static void asked(void *owner, const struct oz_reply *reply)

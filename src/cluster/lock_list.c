@@ -370,7 +370,7 @@ static bool awaits_report(struct visit *v, const struct oz_reply *reply)
     }
     if (v->kind == REPORT_READ && reply->rc == OZ_OK && reply->len == 0 && oz_now() < v->until &&
         !oz_task_abandoned(&w->task)) {
-        oz_timer_set(oz_session_timers(w->task.cluster->session), &v->timer, oz_now() + OZ_POLL_AFTER, visit_again, v);
+        oz_session_later(w->task.cluster->session, &v->timer, OZ_POLL_AFTER, visit_again, v);
         return true;
     }
     return false;

@@ -8,7 +8,6 @@
 
 #define OZ_SPACE_SIZE 65  /* of a space's name, with its end */
 #define OZ_OWNER_SIZE 768 /* of what our znodes say of us */
-#define OZ_RETRY_AFTER (100 * OZ_MS)
 /* A node that had to give a lock up, or to wait for it, does not keep it sticky for this long. */
 #define OZ_SHARED_FOR (2 * OZ_SECOND)
 
@@ -19,7 +18,7 @@ struct oz_locks {
     char *root, *owner, *sticky_spaces;
     int operation_ms, handovers, sticky_max;
     int64_t sticky_idle;
-    int64_t clock; /* behind by a quarter of that, but by a second or two */
+    int64_t clock; /* of the last idle tick: up to two seconds behind */
     const char *(*trouble)(void *arg);
     void *arg;
     struct oz_map entries; /* by "space/key" */

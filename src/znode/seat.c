@@ -76,7 +76,7 @@ static void later(struct oz_seat *seat, void (*what)(void *))
         abandon(seat, what);
         return;
     }
-    oz_timer_set(oz_session_timers(seat->session), &seat->retry, oz_now() + 100 * OZ_MS, what, seat);
+    oz_session_later(seat->session, &seat->retry, OZ_RETRY_AFTER, what, seat);
 }
 
 static bool take_path(struct oz_seat *seat, const char *path, int64_t czxid)

@@ -35,12 +35,6 @@ static void made(void *owner, const struct oz_reply *reply)
         d->worst = reply->rc;
 }
 
-static void no_callback(void *owner, const struct oz_reply *reply)
-{
-    (void)owner;
-    (void)reply;
-}
-
 bool oz_make_dirs(struct oz_session *s, const char *path, oz_op_cb cb, void *owner)
 {
     struct dirs *d = oz_alloc(sizeof *d);
@@ -72,7 +66,7 @@ static void erase(struct oz_session *s, const char *path, bool bulk)
 {
     struct oz_request request = {.verb = OZ_DELETE, .path = path, .bulk = bulk, .retry = true};
 
-    if (!oz_submit(s, &request, no_callback, NULL))
+    if (!oz_submit(s, &request, oz_ignore_reply, NULL))
         oz_session_fail(s, "out of memory");
 }
 
