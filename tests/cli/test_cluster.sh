@@ -198,7 +198,7 @@ test_late_thread() {
     local late=$PWD/tests/cli/.libs/late.so
     # Sanitizers want to be loaded first.
     if [ ! -e "$late" ] || grep -Eq '__(asan|tsan)_init' "$(dirname "$odezk")/.libs/odezk"; then
-        echo '# no late thread'
+        skip 'a late thread' 'needs a shared object, and no sanitizer'
         return
     fi
     for command in node watch; do
