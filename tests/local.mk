@@ -4,7 +4,7 @@ EXTRA_DIST += tests/layers.sh tests/cli/tap.sh tests/cli/test_cli.sh tests/cli/t
 
 # Makes a main thread late; a shared object, to be preloaded.
 if SHARED
-check_LTLIBRARIES = tests/cli/late.la
+check_LTLIBRARIES += tests/cli/late.la
 endif
 tests_cli_late_la_SOURCES = tests/cli/late.c
 tests_cli_late_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -shared -rpath /nowhere
