@@ -311,6 +311,29 @@ static void chroot_that_exists(void)
     odezk_lock_free(lock);
 }
 
+/* Another address in the list, and an outage that is long enough for both to be tried one after the other. */
+static void chroot_after_an_outage(void)
+{
+    struct it_proxy *proxy = it_proxy_new("127.0.0.1", 0, 1);
+    char servers[512];
+
+    NEED(proxy != NULL);
+    NEED(it_zk_create(it_zk(), it_base(), "", false, false, NULL, 0) == IT_OK);
+    snprintf(servers, sizeof servers, "127.0.0.1:%d,127.0.0.9:%d%s", it_proxy_port(proxy), it_proxy_port(proxy),
+             it_base());
+    odezk_config *config = it_config("a", "servers", servers, "base", "/", NULL);
+    odezk_cluster *a = it_new(ODEZK_ROLE_MEMBER, config);
+    odezk_config_free(config);
+    struct it_log *log = it_events(a);
+    NEED(odezk_cluster_join(a, it_ms(15000)) == ODEZK_OK);
+    it_proxy_cut(proxy, true);
+    NEED(it_expect(log, it_timeout(), "session suspended 1"));
+    it_pass(it_timeout() / 2);
+    it_proxy_cut(proxy, false);
+    CHECK(it_expect(log, 2 * it_timeout() + 5000, "session connected *") != NULL);
+    CHECK(odezk_cluster_join(a, it_ms(15000)) == ODEZK_OK);
+}
+
 static void ipv6(void)
 {
     struct it_proxy *proxy = it_proxy_new("::1", 0, 1);
@@ -987,6 +1010,7 @@ static const struct it_test tests[] = {{"servers come later", servers_come_later
                                        {"flapping", flapping, IT_FAULTS},
                                        {"wrong chroot", wrong_chroot, 0},
                                        {"chroot that exists", chroot_that_exists, 0},
+                                       {"chroot, after an outage", chroot_after_an_outage, IT_FAULTS},
                                        {"IPv6", ipv6, 0},
                                        {"localhost", localhost, 0},
                                        {"several addresses", several_addresses, 0},

@@ -84,7 +84,7 @@ static bool submit_look(struct guarded *g, const char *path)
     struct oz_session *session = g->task.cluster->session;
     struct oz_request read = {.verb = OZ_STAT, .path = path};
 
-    return oz_barrier(session, oz_ignore_reply, NULL) && oz_submit(session, &read, looked, g);
+    return oz_barrier(session, false, oz_ignore_reply, NULL) && oz_submit(session, &read, looked, g);
 }
 
 /* `is_seen`: it was read, and is the grant's own. */

@@ -223,7 +223,7 @@ void oz_entry_read_again(struct entry *e, void (*replied)(struct entry *e, const
     f->replied = decided;
     f->read = replied;
     f->read_again = again;
-    f->op = oz_barrier(e->locks->session, op_replied, e);
+    f->op = oz_barrier(e->locks->session, true, op_replied, e);
     if (!f->op)
         oz_entry_later(e, OZ_RETRY_AFTER, again);
 }

@@ -30,10 +30,11 @@ struct oz_locks {
     struct oz_msg work_msg; /* brings released entries to the dispatcher */
     struct oz_list work;
     bool work_posted;
-    char inbox[80];      /* the name of this node's; "" when there is none */
-    unsigned inbox_turn; /* changes with it */
-    bool inbox_read;     /* since the session connected last */
-    unsigned seats;      /* how many were asked for: no two have the same name */
+    char inbox[80];         /* the name of this node's; "" when there is none */
+    unsigned inbox_turn;    /* changes with it */
+    unsigned requests_left; /* in the inboxes of others, since the last idle tick */
+    bool inbox_read;        /* since the session connected last */
+    unsigned seats;         /* how many were asked for: no two have the same name */
     bool closed;
 };
 

@@ -38,6 +38,7 @@ void oz_locks_tick(void *arg)
         period = OZ_SHARED_FOR;
     oz_locks_lock(locks);
     locks->clock = now;
+    locks->requests_left = 0;
     while ((node = locks->sticky.next) != &locks->sticky) {
         struct entry *e = oz_container(node, struct entry, link);
 

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "znode/fields.h"
+#include "znode/tree.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -12,6 +13,7 @@
 
 #define ANSWER_WITHIN_MS 250 /* a holder that lives answers a request within a few round trips */
 #define ASK_AGAIN OZ_SECOND
+#define LEFT_MAX 200 /* requests left to holders that do not answer, between two idle ticks */
 
 static bool is_ours(const struct entry *e, const struct oz_reply *reply)
 {
@@ -40,8 +42,6 @@ static char *request_path(const struct entry *e, const char *data)
     return inbox[0] ? oz_entry_request_path(e, inbox) : NULL;
 }
 
-/* It stays in the inbox until the holder has read it. A holder that is slower than our patience would otherwise never
- * find it there, and keep a lock that it does not use from whoever tries again and again. */
 static void forget_request(struct entry *e)
 {
     struct effort *f = e->effort;
@@ -51,10 +51,20 @@ static void forget_request(struct entry *e)
     f->asked = 0;
 }
 
+/* It stays in the inbox until the holder has read it. A holder that is slower than our patience would otherwise never
+ * find it there, and keep a lock that it does not use from whoever tries again and again. Thousands are not left: they
+ * go with our session, in a transaction that must not be too large. */
+static void leave_request(struct entry *e)
+{
+    if (e->effort->request && e->locks->requests_left++ >= LEFT_MAX)
+        oz_erase_bulk(e->locks->session, e->effort->request);
+    forget_request(e);
+}
+
 static void refuse_the_impatient(struct entry *e)
 {
     e->effort->second_look = true; /* it is not asked again: attempts that wait a little go to the queue */
-    forget_request(e);
+    leave_request(e);
     oz_entry_others_hold(e);
     oz_entry_set_free(e);
 }

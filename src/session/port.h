@@ -105,7 +105,8 @@ struct oz_port_class {
     bool (*peer)(void *port, char *address, size_t size);
     /* The same of a server that does not answer yet. May be NULL, if that is not known. */
     bool (*trying)(void *port, char *address, size_t size);
-    /* Changes the list of servers; the session stays. A connection to a server that is not in it any more is moved. */
+    /* Changes the list of servers, chroot included; the session and the chroot stay. A connection to a server that is
+     * not in it any more is moved. */
     bool (*set_hosts)(void *port, const char *hosts);
     /* Ends the session if a server can be reached; may block for 5 seconds. Not from within an event. */
     void (*close)(void *port);

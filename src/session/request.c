@@ -231,6 +231,13 @@ static bool send_op(struct oz_session *s, struct oz_op *op)
     op->sent = oz_now(); /* before it is sent: the lease counts from here */
     oz_list_append(&conn->ops, &op->link);
     conn->in_flight++;
+    /* It was meant for a connection that is gone. The answer comes as others do: whoever submits a request may hold a
+     * lock that the receiver of this answer wants. */
+    if (!op->request.retry && op->cuts != s->cuts) {
+        op->reply.rc = OZ_UNKNOWN;
+        oz_dispatch_post(s->dispatch, &op->msg);
+        return true;
+    }
     if (s->port->submit(conn->port, &op->request, op))
         return true;
     oz_list_remove(&op->link);
@@ -259,11 +266,6 @@ void oz_session_flush(struct oz_session *s)
     while ((node = next_to_send(s)) != NULL) {
         struct oz_op *op = oz_container(node, struct oz_op, link);
 
-        /* It was meant for a connection that is gone. */
-        if (!op->request.retry && op->cuts != s->cuts) {
-            finish_with(op, OZ_UNKNOWN);
-            continue;
-        }
         if (!send_op(s, op)) { /* it stays the first */
             oz_list_prepend(list_of(s, op), node);
             flush_later(s);
@@ -304,10 +306,10 @@ const char *oz_session_nowhere(const struct oz_session *s, char path[OZ_NOWHERE_
     return path;
 }
 
-struct oz_op *oz_barrier(struct oz_session *s, oz_op_cb cb, void *owner)
+struct oz_op *oz_barrier(struct oz_session *s, bool bulk, oz_op_cb cb, void *owner)
 {
     char path[OZ_NOWHERE_SIZE];
-    struct oz_request request = {.verb = OZ_DELETE, .path = oz_session_nowhere(s, path), .retry = true};
+    struct oz_request request = {.verb = OZ_DELETE, .path = oz_session_nowhere(s, path), .bulk = bulk, .retry = true};
 
     return oz_submit(s, &request, cb, owner);
 }

@@ -97,7 +97,7 @@ struct oz_op *oz_submit(struct oz_session *s, const struct oz_request *request, 
 /* Once this is answered (not with OZ_GONE) a read shows what became of all that the session ever sent, on whatever
  * connection: it is a write, and all writes pass the leader in order. (A sync is none: a leader answers it before what
  * it has not committed yet.) Repeated until it is certain. NULL when out of memory. */
-struct oz_op *oz_barrier(struct oz_session *s, oz_op_cb cb, void *owner);
+struct oz_op *oz_barrier(struct oz_session *s, bool bulk, oz_op_cb cb, void *owner);
 /* The callback will not come, and the request is not repeated. NULL does nothing. */
 void oz_op_detach(struct oz_op *op);
 /* A callback for a request whose answer nobody needs, but which has to be done: without one it is not repeated. */

@@ -118,6 +118,10 @@ static void look_while_connecting(void *arg)
 
     if (s->connected || !s->conn)
         return;
+    if (s->port->peer(s->conn->port, address, sizeof address)) { /* it has just connected: the news is on its way */
+        oz_session_later(s, &s->connect_timer, s->patience, look_while_connecting, s);
+        return;
+    }
     if (s->port->trying && s->port->trying(s->conn->port, address, sizeof address) && leave(s, address))
         oz_info("session", "%s does not take the connection: trying another server", address);
     s->patience *= 2;

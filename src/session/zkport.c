@@ -381,11 +381,14 @@ static bool zk_trying(void *p, char *address, size_t size)
 static bool zk_set_hosts(void *p, const char *hosts)
 {
     struct zkport *port = p;
+    char *servers =
+        oz_strndup(hosts, strcspn(hosts, "/")); /* it knows no chroot, and keeps even a list that it refuses */
+    bool good = servers && zoo_set_servers(port->zh, servers) == ZOK;
 
-    if (zoo_set_servers(port->zh, hosts) != ZOK)
-        return false;
-    zoo_async(port->zh, "/", on_wake, NULL);
-    return true;
+    free(servers);
+    if (good)
+        zoo_async(port->zh, "/", on_wake, NULL);
+    return good;
 }
 
 static void zk_close(void *p)

@@ -250,7 +250,7 @@ static void search(void *arg)
 {
     struct oz_seat *seat = arg;
 
-    if (!oz_barrier(seat->session, decided, seat))
+    if (!oz_barrier(seat->session, false, decided, seat))
         later(seat, search);
 }
 

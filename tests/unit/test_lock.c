@@ -475,6 +475,54 @@ static void test_answer_behind_many(void)
     end();
 }
 
+/* What was not sent yet when the connection broke is answered as what was lost. */
+static void test_many_cut_off(void)
+{
+    begin(1);
+    fake_hold(1, 300 * OZ_MS);
+    take_many(nodes[0]);
+    world_pass(100);
+    fake_cut(1, 500 * OZ_MS, false);
+    CU_ASSERT_TRUE(world_wait(all_done, NULL, 5000));
+    end();
+}
+
+static int refused;
+
+static void on_refused(int error, odezk_lock *lock, void *arg)
+{
+    (void)lock;
+    (void)arg;
+    CU_ASSERT_EQUAL(error, ODEZK_EBUSY);
+    refused++;
+}
+
+/* A holder that stands still has thousands of locks that it does not use. Those who try all of them leave it requests,
+ * but not as many. */
+static void test_many_requests(void)
+{
+    char key[16];
+    int i, left;
+
+    begin(2);
+    take_many(nodes[0]);
+    CU_ASSERT_TRUE(world_wait(all_done, NULL, 5000));
+    fake_stop(1, 1500 * OZ_MS);
+    refused = 0;
+    for (i = 0; i < 600; i++) {
+        snprintf(key, sizeof key, "many%d", i);
+        CU_ASSERT_EQUAL(odezk_lock_acquire_async(nodes[1]->cluster, WORLD_SPACE, key, 0, on_refused, NULL, NULL),
+                        ODEZK_OK);
+    }
+    world_pass(1000);
+    CU_ASSERT_EQUAL(refused, 600);
+    left = fake_below(WORLD_ROOT "/inbox") - 2;
+    CU_ASSERT_TRUE(left >= 200 && left <= 400); /* an idle tick may have come in between */
+    world_pass(2000);
+    CU_ASSERT_EQUAL(fake_below(WORLD_ROOT "/inbox"), 2);
+    end();
+}
+
 /* ---- without waiting, or not for long ---- */
 
 static void test_try(void)
@@ -1293,6 +1341,8 @@ int main(int argc, char **argv)
         {"what is remembered is forgotten", test_remembered},
         {"very many leave room", test_many_leave_room},
         {"an answer behind very many", test_answer_behind_many},
+        {"very many are cut off", test_many_cut_off},
+        {"very many requests", test_many_requests},
         {"try", test_try},
         {"a slow holder", test_slow_holder},
         {"a wait that is too short", test_timeout},
