@@ -515,8 +515,12 @@ static bool hasty_calls(void *arg)
     return hasty.calls == *(int *)arg;
 }
 
+/* The other thread looks at the pointer while the call may be writing it: no program should. */
 static void canceled_as_soon_as_known(void)
 {
+#if defined(__SANITIZE_THREAD__)
+    return;
+#endif
     odezk_cluster *a = it_join(ODEZK_ROLE_MEMBER, "a");
     pthread_t thread;
     bool all = true;
