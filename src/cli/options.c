@@ -37,33 +37,45 @@ const char cli_common_help[] = "\nCommon options:\n"
                                "  --json                 print JSON\n"
                                "  --help                 print this\n";
 
-static void vtell(const struct cli *cli, const char *format, va_list args)
+/* Each message is one write: the log writes to standard error too, from a thread of its own. */
+static void vtell(const struct cli *cli, bool usage, const char *format, va_list args)
 {
-    fputs("odezk: ", stderr);
+    char *line = NULL;
+    size_t size = 0;
+    FILE *text = open_memstream(&line, &size);
+
+    if (!text) {
+        fputs("odezk: out of memory\n", stderr);
+        return;
+    }
+    fputs("odezk: ", text);
     if (cli->command)
-        fprintf(stderr, "%s: ", cli->command->name);
-    vfprintf(stderr, format, args);
+        fprintf(text, "%s: ", cli->command->name);
+    vfprintf(text, format, args);
+    if (usage && cli->command)
+        fprintf(text, " (see 'odezk %s --help')", cli->command->name);
+    else if (usage)
+        fputs(" (see 'odezk --help')", text);
+    fputc('\n', text);
+    if (fclose(text) == 0)
+        fputs(line, stderr);
+    free(line);
 }
 
 void cli_error(const struct cli *cli, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    vtell(cli, format, args);
+    vtell(cli, false, format, args);
     va_end(args);
-    fputc('\n', stderr);
 }
 
 int cli_usage(const struct cli *cli, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    vtell(cli, format, args);
+    vtell(cli, true, format, args);
     va_end(args);
-    if (cli->command)
-        fprintf(stderr, " (see 'odezk %s --help')\n", cli->command->name);
-    else
-        fputs(" (see 'odezk --help')\n", stderr);
     return EXIT_USAGE;
 }
 
